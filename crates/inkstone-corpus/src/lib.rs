@@ -1,0 +1,1 @@
+//! Readers, documents, deduplication, token shards, the loader and the built-in sample world.

@@ -1,0 +1,1 @@
+//! The hot loops on plain slices, each beside its plain reference.

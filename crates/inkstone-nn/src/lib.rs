@@ -1,0 +1,1 @@
+//! The layers that papers call by name, over the tensor library; and Projection.

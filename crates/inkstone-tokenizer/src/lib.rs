@@ -1,0 +1,1 @@
+//! Training and applying tokenizers; the chat template.
