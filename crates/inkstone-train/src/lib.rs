@@ -1,1 +1,24 @@
-//! Objectives, optimisers, schedules, the training loop and checkpoints.
+//! Objectives, optimisers, schedules, the one training loop and checkpoints.
+//!
+//! [`trainer::train`] is the loop; [`pretrain`] and [`sft`] are the stages that call it. What a
+//! batch is comes from `inkstone-corpus`, what a model is from `inkstone-models`; nothing here
+//! knows the command line.
+
+pub mod checkpoint;
+pub mod config;
+mod data;
+mod error;
+mod log;
+pub mod objective;
+pub mod optimizer;
+pub mod pretrain;
+pub mod probe;
+pub mod schedule;
+pub mod sft;
+mod stage;
+pub mod trainer;
+pub mod validation;
+
+pub use error::TrainError;
+pub use pretrain::PretrainStage;
+pub use sft::SftStage;

@@ -1,0 +1,79 @@
+//! Plain generation with a key-value cache: one prompt, one token at a time. The oracle of every
+//! faster way.
+
+use std::ops::ControlFlow;
+
+use inkstone_models::Model;
+
+use crate::Sampling;
+
+/// Why nothing was generated.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// Nothing to go on from.
+    #[error("the prompt has no tokens")]
+    EmptyPrompt,
+    /// A prompt that leaves no room for an answer.
+    #[error("the prompt has {tokens} tokens, the model's context is {context}")]
+    PromptTooLong {
+        /// Tokens of the prompt.
+        tokens: usize,
+        /// The model's context.
+        context: usize,
+    },
+    /// A token id beyond the vocabulary.
+    #[error("token id {id} is outside the model's vocabulary of {vocab_size}")]
+    UnknownToken {
+        /// The id.
+        id: u32,
+        /// The model's vocabulary.
+        vocab_size: usize,
+    },
+    /// Settings that make no sense.
+    #[error("sampling: {0}")]
+    Sampling(String),
+}
+
+/// Goes on from `prompt` until a stop token, `max_new_tokens`, the end of the model's context, or
+/// until `on_token` breaks. Returns the new tokens, without the stop token.
+pub fn generate(
+    model: &Model,
+    prompt: &[u32],
+    sampling: &Sampling,
+    on_token: &mut dyn FnMut(u32) -> ControlFlow<()>,
+) -> Result<Vec<u32>, EngineError> {
+    check(model, prompt, sampling)?;
+    let room = sampling.max_new_tokens.min(model.context() - prompt.len());
+    let mut tokens = prompt.to_vec();
+    let mut cache = model.cache(prompt.len() + room);
+    let mut unseen = 0;
+    for index in 0..room {
+        let mut logits = model.last_logits(&tokens[unseen..], &mut cache);
+        unseen = tokens.len();
+        let next = sampling.next(&mut logits, &tokens, index as u64);
+        if sampling.stop_ids.contains(&next) {
+            break;
+        }
+        tokens.push(next);
+        if on_token(next).is_break() {
+            break;
+        }
+    }
+    Ok(tokens.split_off(prompt.len()))
+}
+
+fn check(model: &Model, prompt: &[u32], sampling: &Sampling) -> Result<(), EngineError> {
+    sampling.validate().map_err(EngineError::Sampling)?;
+    let (vocab_size, context) = (model.vocab_size(), model.context());
+    if prompt.is_empty() {
+        return Err(EngineError::EmptyPrompt);
+    }
+    if prompt.len() >= context {
+        return Err(EngineError::PromptTooLong { tokens: prompt.len(), context });
+    }
+    match prompt.iter().find(|&&id| id as usize >= vocab_size) {
+        Some(&id) => Err(EngineError::UnknownToken { id, vocab_size }),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,178 @@
+//! Checkpoints: weights, moments and the number of steps taken.
+//!
+//! The learning rate, the loader's position and every random draw are functions of the step, so
+//! the step is all the state there is besides the tensors. A checkpoint is written aside, synced
+//! and renamed; one that does not match its hashes is named and the one before it is used.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use inkstone_formats::safetensors::{TensorFile, TensorView, to_f32, write_tensors};
+use inkstone_models::Model;
+use inkstone_recipe::Progress;
+use serde::{Deserialize, Serialize};
+
+use crate::TrainError;
+use crate::optimizer::Optimizer;
+
+/// Newest checkpoints that are kept.
+const KEPT: usize = 2;
+const WEIGHTS: &str = "model.safetensors";
+const MOMENTS: &str = "optimizer.safetensors";
+const STATE: &str = "state.json";
+
+/// `state.json` of a checkpoint.
+#[derive(Debug, Serialize, Deserialize)]
+struct State {
+    format: u32,
+    step: u64,
+    blake3: BTreeMap<String, String>,
+}
+
+/// The checkpoints of one run, in `folder/step-0001000`.
+#[derive(Debug)]
+pub struct Checkpoints {
+    folder: PathBuf,
+}
+
+impl Checkpoints {
+    /// Checkpoints below `state`, the folder that survives a kill.
+    pub fn new(state: &Path) -> Self {
+        Self { folder: state.join("checkpoints") }
+    }
+
+    /// Saves the state after `step` steps and removes checkpoints that are no longer needed.
+    pub fn save(&self, step: u64, model: &Model, optimizer: &Optimizer) -> Result<(), TrainError> {
+        let aside = self.folder.join(format!("step-{step:07}.partial"));
+        let written = self.write(&aside, step, model, optimizer).and_then(|()| {
+            let folder = self.folder.join(format!("step-{step:07}"));
+            remove(&folder)?;
+            std::fs::rename(&aside, &folder).map_err(|error| broken(&folder, error))?;
+            sync_folder(&self.folder)
+        });
+        if written.is_err() {
+            // What is half-written only takes the space that the next attempt needs.
+            let _ = std::fs::remove_dir_all(&aside);
+        }
+        written?;
+        self.steps().iter().rev().skip(KEPT).try_for_each(|&old| remove(&self.folder.join(format!("step-{old:07}"))))
+    }
+
+    /// Puts the newest good checkpoint into `model` and `optimizer`; the steps that it had taken,
+    /// 0 without one.
+    pub fn resume(&self, model: Model, optimizer: &mut Optimizer, progress: &dyn Progress) -> Result<(Model, u64), TrainError> {
+        for step in self.steps().into_iter().rev() {
+            match self.check(step) {
+                Ok(()) => return self.load(step, model, optimizer),
+                Err(error) => progress.warn(&format!("{error}; using the one before it")),
+            }
+        }
+        Ok((model, 0))
+    }
+
+    /// Steps of the finished checkpoints, ascending.
+    fn steps(&self) -> Vec<u64> {
+        let Ok(entries) = std::fs::read_dir(&self.folder) else { return Vec::new() };
+        let mut steps: Vec<u64> =
+            entries.flatten().filter_map(|entry| entry.file_name().to_str()?.strip_prefix("step-")?.parse().ok()).collect();
+        steps.sort_unstable();
+        steps
+    }
+
+    fn write(&self, aside: &Path, step: u64, model: &Model, optimizer: &Optimizer) -> Result<(), TrainError> {
+        remove(aside)?;
+        std::fs::create_dir_all(aside).map_err(|error| broken(aside, error))?;
+        write_weights(&aside.join(WEIGHTS), model)?;
+        write_moments(&aside.join(MOMENTS), optimizer)?;
+        let blake3 = [WEIGHTS, MOMENTS].into_iter().map(|name| Ok((name.to_owned(), hash(&aside.join(name))?))).collect::<Result<_, TrainError>>()?;
+        let state = serde_json::to_vec_pretty(&State { format: 1, step, blake3 }).expect("invariant: plain data");
+        let path = aside.join(STATE);
+        inkstone_recipe::fs::write_atomic(&path, &state).map_err(|error| broken(&path, error))?;
+        sync_folder(aside)
+    }
+
+    /// Whether the files of a checkpoint are those that were written.
+    fn check(&self, step: u64) -> Result<(), TrainError> {
+        let folder = self.folder.join(format!("step-{step:07}"));
+        let path = folder.join(STATE);
+        let bytes = std::fs::read(&path).map_err(|error| broken(&path, error))?;
+        let state: State = serde_json::from_slice(&bytes).map_err(|error| broken(&path, error))?;
+        if state.format != 1 || state.step != step {
+            return Err(broken(&path, format!("is of format {}, step {}; expected format 1, step {step}", state.format, state.step)));
+        }
+        for name in [WEIGHTS, MOMENTS] {
+            let path = folder.join(name);
+            let got = hash(&path)?;
+            if state.blake3.get(name) != Some(&got) {
+                return Err(broken(&path, "does not match its hash (truncated or changed)"));
+            }
+        }
+        Ok(())
+    }
+
+    fn load(&self, step: u64, model: Model, optimizer: &mut Optimizer) -> Result<(Model, u64), TrainError> {
+        let folder = self.folder.join(format!("step-{step:07}"));
+        let weights = open(&folder.join(WEIGHTS))?;
+        let mut problem = None;
+        let model = model.update_parameters(&mut |name, _shape, values| match tensor(&weights, name, values.len()) {
+            Ok(saved) => values.copy_from_slice(&saved),
+            Err(what) => problem = Some(broken(&folder.join(WEIGHTS), what)),
+        });
+        let moments = open(&folder.join(MOMENTS))?;
+        let restored = optimizer.restore(step, |slot| {
+            let moment = |which: u8| tensor(&moments, &format!("{}.moment{which}", slot.name), slot.moment1.len());
+            moment(1).and_then(|first| Ok((first, moment(2)?))).map_err(|what| problem = Some(broken(&folder.join(MOMENTS), what))).ok()
+        });
+        match (problem, restored) {
+            (None, Some(())) => Ok((model, step)),
+            (problem, _) => Err(problem.unwrap_or_else(|| broken(&folder, "lacks a moment"))),
+        }
+    }
+}
+
+fn write_weights(path: &Path, model: &Model) -> Result<(), TrainError> {
+    let mut tensors = Vec::new();
+    model.visit_parameters(&mut |name, shape, values| tensors.push((name.to_owned(), shape.to_vec(), values.to_vec())));
+    let views: Vec<_> = tensors.iter().map(|(name, shape, values)| (name.clone(), TensorView::f32(shape, values))).collect();
+    write_tensors(path, &views, &[]).map_err(|error| broken(path, error))
+}
+
+fn write_moments(path: &Path, optimizer: &Optimizer) -> Result<(), TrainError> {
+    let views: Vec<_> = optimizer
+        .slots()
+        .iter()
+        .flat_map(|slot| [(1, &slot.moment1), (2, &slot.moment2)].map(|(which, values)| (format!("{}.moment{which}", slot.name), TensorView::f32(&slot.shape, values))))
+        .collect();
+    write_tensors(path, &views, &[]).map_err(|error| broken(path, error))
+}
+
+fn open(path: &Path) -> Result<TensorFile, TrainError> {
+    TensorFile::open(path).map_err(|error| broken(path, error))
+}
+
+fn tensor(file: &TensorFile, name: &str, length: usize) -> Result<Vec<f32>, String> {
+    let values = file.tensor(name).and_then(|tensor| to_f32(&tensor)).map_err(|error| error.to_string())?;
+    if values.len() == length { Ok(values) } else { Err(format!("tensor {name} has {} values, expected {length}", values.len())) }
+}
+
+fn hash(path: &Path) -> Result<String, TrainError> {
+    let mut hasher = blake3::Hasher::new();
+    let mut file = std::fs::File::open(path).map_err(|error| broken(path, error))?;
+    std::io::copy(&mut file, &mut hasher).map_err(|error| broken(path, error))?;
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
+fn remove(folder: &Path) -> Result<(), TrainError> {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(broken(folder, error)),
+        _ => Ok(()),
+    }
+}
+
+fn sync_folder(folder: &Path) -> Result<(), TrainError> {
+    std::fs::File::open(folder).and_then(|file| file.sync_all()).map_err(|error| broken(folder, error))
+}
+
+fn broken(path: &Path, what: impl ToString) -> TrainError {
+    TrainError::Checkpoint { path: path.to_owned(), what: what.to_string() }
+}

@@ -1,0 +1,50 @@
+//! The loaders of a training run.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use inkstone_corpus::Split;
+use inkstone_corpus::loader::{Loader, LoaderConfig};
+use inkstone_corpus::shards::TokenShard;
+
+use crate::TrainError;
+use crate::config::TrainingConfig;
+use crate::objective::Objective;
+
+/// Training batches, and validation batches where the split has any tokens.
+pub(crate) struct Data {
+    pub(crate) train: Loader,
+    pub(crate) validation: Option<Loader>,
+}
+
+impl Data {
+    /// Opens both splits of the `tokens` artifact.
+    pub(crate) fn open(tokens: &Path, config: &TrainingConfig, objective: &dyn Objective, seed: u64, pad_id: u32) -> Result<Self, TrainError> {
+        let shard = Arc::new(TokenShard::open(tokens, Split::Train)?);
+        let n_tokens = shard.n_tokens();
+        if n_tokens == 0 {
+            return Err(TrainError::NoTokens { split: "train", path: tokens.to_owned() });
+        }
+        if (config.context as u64) > n_tokens {
+            return Err(TrainError::ContextTooLong { context: config.context, tokens: n_tokens });
+        }
+        let loader = |shard| Loader::new(shard, loader_config(config, objective, seed, pad_id));
+        let validation = Arc::new(TokenShard::open(tokens, Split::Validation)?);
+        Ok(Self {
+            train: loader(shard)?,
+            validation: if validation.n_tokens() == 0 { None } else { Some(loader(validation)?) },
+        })
+    }
+}
+
+fn loader_config(config: &TrainingConfig, objective: &dyn Objective, seed: u64, pad_id: u32) -> LoaderConfig {
+    LoaderConfig {
+        batch_size: config.batch_size,
+        context: config.context,
+        packing: objective.packing(),
+        separate_documents: config.separate_documents,
+        shuffle: true,
+        seed,
+        pad_id,
+    }
+}

@@ -1,0 +1,96 @@
+//! Why training did not finish.
+
+use std::path::PathBuf;
+
+use inkstone_recipe::StageError;
+
+/// An error of training.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// A loss or gradient that is not a number.
+    #[error("step {step}: {what} is {value}; learning rate {learning_rate:.3e}, last losses {last_losses:?}{}", parameter.as_ref().map(|p| format!(", first in {p}")).unwrap_or_default())]
+    NotFinite {
+        /// The step, counted from 1.
+        step: u64,
+        /// `loss` or `gradient norm`.
+        what: &'static str,
+        /// Its value.
+        value: f64,
+        /// The first parameter with such a gradient.
+        parameter: Option<String>,
+        /// The rate of that step.
+        learning_rate: f64,
+        /// The losses before it, oldest first.
+        last_losses: Vec<f64>,
+    },
+    /// A file of a checkpoint that can't be written or read.
+    #[error("checkpoint {}: {what}", path.display())]
+    Checkpoint {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// A log file that can't be written.
+    #[error("{}: {source}", path.display())]
+    Log {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A split without tokens.
+    #[error("the {split} split has no tokens to learn from ({path})", path = path.display())]
+    NoTokens {
+        /// `train` or `validation`.
+        split: &'static str,
+        /// The artifact.
+        path: PathBuf,
+    },
+    /// A context that no data can fill.
+    #[error("`context` is {context}, but all documents together have {tokens} tokens")]
+    ContextTooLong {
+        /// The setting.
+        context: usize,
+        /// The tokens of the training split.
+        tokens: u64,
+    },
+    /// A model for another tokenizer.
+    #[error("the model has {model} token ids, the tokens were made with a vocabulary of {tokens}")]
+    OtherVocabulary {
+        /// `vocab_size` of the model.
+        model: usize,
+        /// `vocab_size` of the shard.
+        tokens: usize,
+    },
+    /// Trouble with the token shards.
+    #[error(transparent)]
+    Corpus(#[from] inkstone_corpus::CorpusError),
+    /// Trouble with the tokenizer.
+    #[error(transparent)]
+    Tokenizer(#[from] inkstone_tokenizer::TokenizerError),
+    /// Trouble with the model.
+    #[error(transparent)]
+    Model(#[from] inkstone_models::ModelError),
+    /// Trouble while generating a sample.
+    #[error(transparent)]
+    Engine(#[from] inkstone_engine::EngineError),
+    /// The user asked to stop.
+    #[error("stopped on request")]
+    Interrupted,
+}
+
+impl From<TrainError> for StageError {
+    fn from(error: TrainError) -> Self {
+        let hint = match &error {
+            TrainError::Interrupted => return Self::Interrupted,
+            TrainError::NotFinite { .. } => "lower optimizer.learning_rate, lengthen schedule.warmup or clip harder; the checkpoint before this step is kept",
+            TrainError::Checkpoint { .. } | TrainError::Log { .. } => "free some space or fix the permissions; the same command goes on from the last good checkpoint",
+            TrainError::ContextTooLong { .. } => "set `context` to less, or give the recipe more texts",
+            TrainError::NoTokens { .. } => "give the corpus more texts, or a larger `validation` share",
+            _ => return Self::from_error(error, None),
+        };
+        Self::from_error(error, Some(hint))
+    }
+}

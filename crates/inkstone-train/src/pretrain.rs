@@ -1,0 +1,85 @@
+//! The `pretrain` stage: a model from nothing, by next-token prediction.
+
+use std::collections::BTreeMap;
+
+use inkstone_models::Model;
+use inkstone_recipe::{Context, Estimate, Forecast, ImplicitStage, Input, Machine, Metrics, Stage, StageError};
+use inkstone_tokenizer::Tokenizer;
+
+use crate::config::{ModelConfig, Vocabulary, training_stage_config};
+use crate::data::Data;
+use crate::objective::{NextToken, Objective};
+use crate::probe;
+use crate::stage::{finish, tokens_per_byte};
+use crate::trainer::{Run, train};
+
+training_stage_config! {
+    /// The `pretrain` table of a recipe.
+    PretrainConfig {
+        /// The `corpus` stage to learn from.
+        corpus: String,
+        /// The `tokenizer` stage.
+        tokenizer: String,
+        /// Architecture and shape.
+        model: ModelConfig,
+        /// Whether every document ends with the end-of-text token. Default true.
+        #[serde(default = "crate::config::yes")]
+        append_eos: bool,
+    }
+}
+
+/// The `pretrain` stage.
+#[derive(Debug, Clone, Copy)]
+pub struct PretrainStage;
+
+impl Stage for PretrainStage {
+    type Config = PretrainConfig;
+    const KIND: &'static str = "pretrain";
+    const VERSION: u32 = 1;
+    const SUMMARY: &'static str = "trains a model from nothing to predict the next token";
+
+    fn validate(config: &PretrainConfig) -> Result<(), String> {
+        config.training().validate()?;
+        config.model.validate(config.context)
+    }
+
+    fn inputs(config: &PretrainConfig) -> Vec<Input> {
+        vec![
+            Input { field: "tokens", stage: ".tokens".into(), kinds: &["tokens"] },
+            Input { field: "tokenizer", stage: config.tokenizer.clone(), kinds: &["tokenizer"] },
+        ]
+    }
+
+    fn implicit(config: &PretrainConfig) -> Vec<ImplicitStage> {
+        let tokens = serde_json::json!({"corpus": config.corpus, "tokenizer": config.tokenizer, "append_eos": config.append_eos});
+        vec![ImplicitStage { suffix: "tokens", kind: "tokens", config: tokens }]
+    }
+
+    fn estimate(config: &PretrainConfig, inputs: &BTreeMap<String, Forecast>, machine: &Machine) -> Estimate {
+        let vocab_size = probe::forecast(inputs, "tokenizer", "vocab_size").unwrap_or(4096.0) as usize;
+        let vocabulary = Vocabulary { size: vocab_size, bos: None, eos: None, pad: None };
+        let model = config.model.config_json(vocabulary, config.context);
+        probe::estimate(&model, &config.training(), inputs, machine)
+    }
+
+    fn run(config: &PretrainConfig, context: &Context<'_>) -> Result<Metrics, StageError> {
+        let training = config.training();
+        let folder = &context.input("tokenizer").folder;
+        let tokenizer = Tokenizer::load(folder).map_err(crate::TrainError::from)?;
+        let vocabulary = Vocabulary { size: tokenizer.vocab_size(), bos: tokenizer.bos(), eos: tokenizer.eos(), pad: tokenizer.pad() };
+        let model_config = config.model.config_json(vocabulary, config.context);
+        let pad_id = tokenizer.pad().unwrap_or(0);
+        let mut data = Data::open(&context.input("tokens").folder, &training, &NextToken, context.seed, pad_id)?;
+        let device = inkstone_nn::training_device();
+        let model = Model::init(&model_config, context.seed, training.precision.into(), &device).map_err(crate::TrainError::from)?;
+        let run = Run {
+            training: &training,
+            objective: &NextToken as &dyn Objective,
+            tokenizer: &tokenizer,
+            tokens_per_byte: tokens_per_byte(&context.input("tokens").manifest.metrics),
+            context,
+        };
+        let trained = train(model, (&mut data.train, data.validation.as_mut()), &run)?;
+        finish(&trained, &run, folder)
+    }
+}

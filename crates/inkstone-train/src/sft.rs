@@ -1,0 +1,74 @@
+//! The `sft` stage: instruction tuning of a model on conversations.
+
+use std::collections::BTreeMap;
+
+use inkstone_models::Model;
+use inkstone_recipe::{Context, Estimate, Forecast, ImplicitStage, Input, Machine, Metrics, Stage, StageError};
+use inkstone_tokenizer::Tokenizer;
+
+use crate::TrainError;
+use crate::config::training_stage_config;
+use crate::data::Data;
+use crate::objective::{Instruction, Objective};
+use crate::probe;
+use crate::stage::finish;
+use crate::trainer::{Run, train};
+
+training_stage_config! {
+    /// The `sft` table of a recipe.
+    SftConfig {
+        /// The stage whose model is tuned.
+        base: String,
+        /// The `chat` stage with the conversations.
+        chat: String,
+    }
+}
+
+/// The `sft` stage (supervised fine-tuning, arXiv:2203.02155, section 3.4).
+#[derive(Debug, Clone, Copy)]
+pub struct SftStage;
+
+impl Stage for SftStage {
+    type Config = SftConfig;
+    const KIND: &'static str = "sft";
+    const VERSION: u32 = 1;
+    const SUMMARY: &'static str = "tunes a model on conversations, with the loss on the assistant's tokens";
+
+    fn validate(config: &SftConfig) -> Result<(), String> {
+        config.training().validate()
+    }
+
+    fn inputs(config: &SftConfig) -> Vec<Input> {
+        vec![
+            Input { field: "base", stage: config.base.clone(), kinds: &["pretrain", "sft"] },
+            Input { field: "tokens", stage: ".tokens".into(), kinds: &["tokens"] },
+        ]
+    }
+
+    fn implicit(config: &SftConfig) -> Vec<ImplicitStage> {
+        let tokens = serde_json::json!({"corpus": config.chat, "tokenizer": config.base, "context": config.context});
+        vec![ImplicitStage { suffix: "tokens", kind: "tokens", config: tokens }]
+    }
+
+    fn estimate(config: &SftConfig, inputs: &BTreeMap<String, Forecast>, machine: &Machine) -> Estimate {
+        let Some(shape) = probe::forecast_model(inputs.get("base")) else { return Estimate::default() };
+        probe::estimate(&shape, &config.training(), inputs, machine)
+    }
+
+    fn run(config: &SftConfig, context: &Context<'_>) -> Result<Metrics, StageError> {
+        let training = config.training();
+        let base = &context.input("base").folder;
+        let tokenizer = Tokenizer::load(base).map_err(TrainError::from)?;
+        let device = inkstone_nn::training_device();
+        let model = Model::load(base, training.precision.into(), &device).map_err(TrainError::from)?;
+        if training.context > model.context() {
+            let message = format!("`context` is {}, more than the {} positions of the base model", training.context, model.context());
+            return Err(StageError::failed(message, "set `context` to at most that"));
+        }
+        let pad_id = tokenizer.pad().unwrap_or(0);
+        let mut data = Data::open(&context.input("tokens").folder, &training, &Instruction, context.seed, pad_id)?;
+        let run = Run { training: &training, objective: &Instruction as &dyn Objective, tokenizer: &tokenizer, tokens_per_byte: None, context };
+        let trained = train(model, (&mut data.train, data.validation.as_mut()), &run)?;
+        finish(&trained, &run, base)
+    }
+}
