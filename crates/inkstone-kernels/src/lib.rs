@@ -1,1 +1,35 @@
 //! The hot loops on plain slices, each beside its plain reference.
+//!
+//! Everything is f32, row-major. Work is cut by shape, never by the number of threads, and every
+//! sum has one order, so results are the same at any number of threads. Loops are compiled for
+//! several instruction sets and chosen at start; only matrix products may differ between them.
+
+#![allow(unsafe_code, reason = "strided blocks of one output are written by several threads; each block has its proof")]
+
+mod adamw;
+mod attention;
+mod cross_entropy;
+mod elementwise;
+mod embedding;
+mod exp;
+pub mod isa;
+mod linear;
+mod norm;
+mod product;
+pub mod reference;
+mod rope;
+
+pub use adamw::{AdamW, adamw};
+pub use attention::{AttentionGrads, AttentionSaved, AttentionShape, attention, attention_backward};
+pub use cross_entropy::{cross_entropy, cross_entropy_backward};
+pub use elementwise::{add_scaled, sum_of_squares, swiglu, swiglu_backward};
+pub use embedding::{embedding, embedding_backward};
+pub use linear::{LinearShape, Precision, linear, linear_grad_input, linear_grad_weight};
+pub use norm::{rms_norm, rms_norm_backward};
+pub use rope::{RopeShape, rope};
+
+/// Panics with the name of a slice whose length is not what the shapes say.
+#[track_caller]
+fn expect_len(name: &str, got: usize, expected: usize) {
+    assert!(got == expected, "{name} has {got} elements, expected {expected}");
+}

@@ -1,0 +1,42 @@
+//! Rows of a table by id.
+
+use rayon::prelude::*;
+
+use crate::expect_len;
+
+/// Rows per task.
+const ROWS: usize = 64;
+
+/// `y[n, :] = table[ids[n], :]`, rows of `width`.
+///
+/// # Panics
+/// If a length does not fit or an id is outside the table.
+pub fn embedding(y: &mut [f32], table: &[f32], ids: &[u32], width: usize) {
+    expect_len("y", y.len(), ids.len() * width);
+    if width == 0 {
+        return;
+    }
+    y.par_chunks_mut(ROWS * width).zip(ids.par_chunks(ROWS)).for_each(|(y, ids)| {
+        for (y, &id) in y.chunks_exact_mut(width).zip(ids) {
+            y.copy_from_slice(&table[id as usize * width..][..width]);
+        }
+    });
+}
+
+/// `dtable[id, :] = Σ dy[n, :]` over the positions `n` with that id, in the order of positions.
+///
+/// # Panics
+/// If a length does not fit or an id is outside the table.
+pub fn embedding_backward(dtable: &mut [f32], dy: &[f32], ids: &[u32], width: usize) {
+    expect_len("dy", dy.len(), ids.len() * width);
+    dtable.fill(0.0);
+    if width == 0 {
+        return;
+    }
+    pulp::Arch::new().dispatch(|| {
+        for (dy, &id) in dy.chunks_exact(width).zip(ids) {
+            let row = &mut dtable[id as usize * width..][..width];
+            row.iter_mut().zip(dy).for_each(|(sum, dy)| *sum += dy);
+        }
+    });
+}

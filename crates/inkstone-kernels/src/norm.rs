@@ -1,0 +1,76 @@
+//! RMSNorm (arXiv:1910.07467, equation 4).
+
+use rayon::prelude::*;
+
+use crate::expect_len;
+use crate::linear::dot;
+
+/// Rows per task.
+const ROWS: usize = 64;
+
+/// `y[n, :] = x[n, :] / rms(x[n, :]) · weight`, with `rms² = mean(x²) + eps`.
+///
+/// # Panics
+/// If a slice is not whole rows of `weight.len()`.
+pub fn rms_norm(y: &mut [f32], x: &[f32], weight: &[f32], eps: f32) {
+    expect_len("y", y.len(), x.len());
+    let width = weight.len();
+    expect_rows(x, width);
+    y.par_chunks_mut(ROWS * width.max(1)).zip(x.par_chunks(ROWS * width.max(1))).for_each(|(y, x)| {
+        pulp::Arch::new().dispatch(|| {
+            for (y, x) in y.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
+                let scale = inverse_rms(x, eps);
+                y.iter_mut().zip(x).zip(weight).for_each(|((y, x), w)| *y = x * scale * w);
+            }
+        });
+    });
+}
+
+/// Gradients of [`rms_norm`]. With `x̂ = x / rms`, `dx = (w·dy − x̂ · mean(w·dy·x̂)) / rms` and
+/// `dweight = Σₙ dy · x̂`, the sum over blocks of rows in order.
+///
+/// # Panics
+/// If a slice is not whole rows of `weight.len()`.
+pub fn rms_norm_backward(dx: &mut [f32], dweight: &mut [f32], dy: &[f32], x: &[f32], weight: &[f32], eps: f32) {
+    expect_len("dx", dx.len(), x.len());
+    expect_len("dy", dy.len(), x.len());
+    expect_len("dweight", dweight.len(), weight.len());
+    let width = weight.len();
+    expect_rows(x, width);
+    let size = ROWS * width.max(1);
+    let blocks = dx.par_chunks_mut(size).zip(dy.par_chunks(size)).zip(x.par_chunks(size));
+    let partial: Vec<Vec<f32>> = blocks
+        .map(|((dx, dy), x)| {
+            let mut sum = vec![0.0; width];
+            pulp::Arch::new().dispatch(|| {
+                let rows = dx.chunks_exact_mut(width).zip(dy.chunks_exact(width)).zip(x.chunks_exact(width));
+                rows.for_each(|((dx, dy), x)| row_backward(dx, &mut sum, (dy, x, weight), eps));
+            });
+            sum
+        })
+        .collect();
+    dweight.fill(0.0);
+    for sum in partial {
+        dweight.iter_mut().zip(&sum).for_each(|(total, x)| *total += x);
+    }
+}
+
+#[inline(always)]
+fn row_backward(dx: &mut [f32], dweight: &mut [f32], (dy, x, weight): (&[f32], &[f32], &[f32]), eps: f32) {
+    let scale = inverse_rms(x, eps);
+    dx.iter_mut().zip(dy).zip(weight).for_each(|((dx, dy), w)| *dx = dy * w);
+    let mean = dot(dx, x) * scale / x.len() as f32;
+    dweight.iter_mut().zip(dy).zip(x).for_each(|((sum, dy), x)| *sum += dy * x * scale);
+    dx.iter_mut().zip(x).for_each(|(dx, x)| *dx = (*dx - x * scale * mean) * scale);
+}
+
+#[inline(always)]
+fn inverse_rms(x: &[f32], eps: f32) -> f32 {
+    1.0 / (dot(x, x) / x.len() as f32 + eps).sqrt()
+}
+
+#[track_caller]
+fn expect_rows(x: &[f32], width: usize) {
+    assert!(width > 0 || x.is_empty(), "the weight has no elements, but x has {}", x.len());
+    assert!(width == 0 || x.len() % width == 0, "x has {} elements, expected rows of {width}", x.len());
+}

@@ -1,0 +1,49 @@
+//! Rotary position embedding (arXiv:2104.09864, equation 34), half-split as in LLaMA's weights.
+
+use rayon::prelude::*;
+
+use crate::expect_len;
+
+/// Shape of what is rotated: `[batch, length, heads, head_dim]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RopeShape {
+    /// Rows.
+    pub batch: usize,
+    /// Positions of a row.
+    pub length: usize,
+    /// Heads.
+    pub heads: usize,
+    /// Width of a head, even.
+    pub head_dim: usize,
+}
+
+/// Rotates each pair `(x[i], x[i + head_dim/2])` of every head by the angle of its position, given
+/// `cos` and `sin` as `[length, head_dim/2]`; `inverse` rotates back (the gradient).
+///
+/// # Panics
+/// If a slice does not have the length that `shape` says.
+pub fn rope(x: &mut [f32], cos: &[f32], sin: &[f32], shape: RopeShape, inverse: bool) {
+    let RopeShape { batch, length, heads, head_dim } = shape;
+    let half = head_dim / 2;
+    expect_len("x", x.len(), batch * length * heads * head_dim);
+    expect_len("cos", cos.len(), length * half);
+    expect_len("sin", sin.len(), length * half);
+    if half == 0 || x.is_empty() {
+        return;
+    }
+    let sign = if inverse { -1.0 } else { 1.0 };
+    x.par_chunks_mut(heads * head_dim).enumerate().with_min_len(32).for_each(|(row, x)| {
+        let at = row % length * half;
+        let (cos, sin) = (&cos[at..at + half], &sin[at..at + half]);
+        pulp::Arch::new().dispatch(|| x.chunks_exact_mut(head_dim).for_each(|head| rotate(head, cos, sin, sign)));
+    });
+}
+
+#[inline(always)]
+fn rotate(head: &mut [f32], cos: &[f32], sin: &[f32], sign: f32) {
+    let (first, second) = head.split_at_mut(cos.len());
+    for (((a, b), &c), &s) in first.iter_mut().zip(second).zip(cos).zip(sin) {
+        let s = s * sign;
+        (*a, *b) = (*a * c - *b * s, *b * c + *a * s);
+    }
+}

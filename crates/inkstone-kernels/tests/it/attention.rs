@@ -1,0 +1,83 @@
+use inkstone_kernels::{AttentionGrads, AttentionSaved, AttentionShape, attention, attention_backward, reference};
+
+use crate::{close, gradient_is, numbers};
+
+fn shape(batch: usize, queries: usize, keys: usize, heads: usize, kv_heads: usize, head_dim: usize) -> AttentionShape {
+    AttentionShape { batch, queries, keys, heads, kv_heads, head_dim, scale: 1.0 / (head_dim as f32).sqrt() }
+}
+
+/// Documents of growing length in every row.
+fn starts(shape: AttentionShape, separate: bool) -> Vec<u32> {
+    let offset = shape.keys - shape.queries;
+    let start = |t: usize| {
+        let mut start = 0;
+        let mut length = 1;
+        while separate && start + length <= offset + t {
+            start += length;
+            length = length * 2 + 1;
+        }
+        start as u32
+    };
+    (0..shape.batch).flat_map(|_| (0..shape.queries).map(start)).collect()
+}
+
+fn run(shape: AttentionShape, starts: &[u32]) -> (Vec<Vec<f32>>, Vec<f32>, Vec<f32>) {
+    let q = numbers(1, shape.batch * shape.queries * shape.heads * shape.head_dim);
+    let size = shape.batch * shape.keys * shape.kv_heads * shape.head_dim;
+    let (k, v) = (numbers(2, size), numbers(3, size));
+    let (mut out, mut lse) = (vec![9.0; q.len()], vec![9.0; shape.batch * shape.heads * shape.queries]);
+    attention(&mut out, &mut lse, (&q, &k, &v), starts, shape);
+    (vec![q, k, v], out, lse)
+}
+
+#[test]
+fn forward_equals_the_reference() {
+    for s in [
+        shape(1, 1, 1, 1, 1, 1),
+        shape(2, 5, 5, 4, 2, 6),
+        shape(1, 130, 130, 2, 1, 16),
+        shape(2, 3, 9, 2, 2, 8),
+        shape(1, 1, 200, 4, 4, 32),
+        shape(1, 65, 70, 3, 1, 10),
+    ] {
+        for separate in [false, true] {
+            let starts = starts(s, separate);
+            let (qkv, out, _) = run(s, &starts);
+            close(&out, &reference::attention(&qkv[0], &qkv[1], &qkv[2], &starts, s), 1e-5);
+        }
+    }
+}
+
+#[test]
+fn backward_equals_finite_differences_of_the_reference() {
+    for s in [shape(1, 4, 4, 1, 1, 4), shape(2, 70, 70, 4, 2, 6), shape(1, 5, 12, 2, 1, 8)] {
+        let starts = starts(s, true);
+        let (qkv, out, lse) = run(s, &starts);
+        let dout = numbers(4, out.len());
+        let mut grads: Vec<Vec<f32>> = qkv.iter().map(|x| vec![9.0; x.len()]).collect();
+        let [dq, dk, dv] = &mut grads[..] else { unreachable!() };
+        let saved = AttentionSaved { q: &qkv[0], k: &qkv[1], v: &qkv[2], out: &out, lse: &lse, starts: &starts };
+        attention_backward(AttentionGrads { dq, dk, dv }, &dout, saved, s);
+        for i in 0..3 {
+            gradient_is(&grads[i], &qkv[i], &dout, |moved| {
+                let mut inputs = qkv.clone();
+                inputs[i] = moved.to_vec();
+                reference::attention(&inputs[0], &inputs[1], &inputs[2], &starts, s)
+            });
+        }
+    }
+}
+
+#[test]
+fn a_document_does_not_see_the_one_before() {
+    let s = shape(1, 8, 8, 1, 1, 4);
+    let starts = [0, 0, 0, 0, 4, 4, 4, 4];
+    let (qkv, out, _) = run(s, &starts);
+    let mut changed = qkv.clone();
+    changed[1][..16].fill(5.0);
+    changed[2][..16].fill(-3.0);
+    let (mut again, mut lse) = (vec![0.0; out.len()], vec![0.0; 8]);
+    attention(&mut again, &mut lse, (&changed[0], &changed[1], &changed[2]), &starts, s);
+    assert_eq!(out[16..], again[16..]);
+    assert_ne!(out[..16], again[..16]);
+}
