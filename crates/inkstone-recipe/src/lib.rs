@@ -4,10 +4,34 @@
 //! writes exactly one output artifact: a folder with a `manifest.json`. This crate knows what a
 //! stage is, never what one computes.
 
+mod artifact;
+mod error;
+pub mod diff;
+pub mod fs;
+pub mod gc;
+pub mod lineage;
+pub mod ls;
 pub mod manifest;
+pub mod plan;
 pub mod progress;
+pub mod recipe;
+pub mod registry;
+pub mod run;
 pub mod stage;
+pub mod store;
+pub mod verify;
 
-pub use manifest::{Artifact, ContentId, Key, Manifest, Metrics};
+pub use diff::{Change, Diff, diff};
+pub use error::RecipeError;
+pub use gc::{GcReport, gc};
+pub use lineage::{Lineage, lineage};
+pub use ls::{Listed, list};
+pub use manifest::{Artifact, ContentId, Cost, FileEntry, Key, Manifest, Metrics};
+pub use plan::{Plan, PlannedStage, plan};
 pub use progress::{Interrupt, Progress, Silent, Task};
+pub use recipe::Recipe;
+pub use registry::Registry;
+pub use run::{Options, RunEnvironment, RunReport, StageReport, run};
 pub use stage::{Context, Estimate, Forecast, ImplicitStage, Input, Machine, Stage, StageError};
+pub use store::Store;
+pub use verify::{Outcome, VerifyReport, verify};
