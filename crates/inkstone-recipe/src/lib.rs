@@ -5,10 +5,21 @@
 //! stage is, never what one computes.
 
 mod artifact;
+mod attempt;
+mod de;
 mod error;
+mod graph;
+mod key;
+mod lock;
+mod measure;
+mod suggest;
+mod survey;
+mod tree;
+
 pub mod diff;
 pub mod fs;
 pub mod gc;
+pub mod hash;
 pub mod lineage;
 pub mod ls;
 pub mod manifest;
@@ -19,12 +30,14 @@ pub mod registry;
 pub mod run;
 pub mod stage;
 pub mod store;
+pub mod time;
 pub mod verify;
 
 pub use diff::{Change, Diff, diff};
 pub use error::RecipeError;
 pub use gc::{GcReport, gc};
 pub use lineage::{Lineage, lineage};
+pub use lock::StoreLock;
 pub use ls::{Listed, list};
 pub use manifest::{Artifact, ContentId, Cost, FileEntry, Key, Manifest, Metrics};
 pub use plan::{Plan, PlannedStage, plan};
@@ -34,4 +47,5 @@ pub use registry::Registry;
 pub use run::{Options, RunEnvironment, RunReport, StageReport, run};
 pub use stage::{Context, Estimate, Forecast, ImplicitStage, Input, Machine, Stage, StageError};
 pub use store::Store;
+pub use tree::Place;
 pub use verify::{Outcome, VerifyReport, verify};
