@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::RecipeError;
-use crate::manifest::{ContentId, Metrics};
+use crate::manifest::{Artifact, ContentId, Metrics};
 use crate::store::Store;
 
 /// One artifact of a store.
@@ -29,6 +29,27 @@ pub struct Listed {
 
 /// All readable artifacts of `store`, oldest first.
 pub fn list(store: &Store) -> Result<Vec<Listed>, RecipeError> {
-    let _ = store;
-    todo!()
+    let links = store.links()?;
+    let mut listed = Vec::new();
+    for content in store.contents()? {
+        if let Ok(Some(artifact)) = store.content(&content) {
+            listed.push(entry(&artifact, &links));
+        }
+    }
+    listed.sort_by(|a, b| (&a.ended, &a.content).cmp(&(&b.ended, &b.content)));
+    Ok(listed)
+}
+
+fn entry(artifact: &Artifact, links: &[(String, ContentId)]) -> Listed {
+    let m = &artifact.manifest;
+    Listed {
+        content: m.content.clone(),
+        kind: m.kind.clone(),
+        stage: m.stage.clone(),
+        recipe: m.recipe.clone(),
+        bytes: artifact.bytes(),
+        ended: m.ended.clone(),
+        metrics: m.metrics.clone(),
+        links: links.iter().filter(|(_, c)| *c == m.content).map(|(name, _)| name.clone()).collect(),
+    }
 }

@@ -23,8 +23,6 @@ pub struct Recipe {
     pub base: PathBuf,
     /// The stages in the order of the file.
     pub(crate) stages: Vec<RawStage>,
-    /// The recipe as a whole, for error messages.
-    pub(crate) place: Place,
 }
 
 /// One stage as written.
@@ -61,7 +59,7 @@ impl Recipe {
             apply_set(&mut root, set)?;
         }
         let Data::Table(entries) = root.data else { unreachable!("invariant: the root is a table") };
-        let mut recipe = Self { name: String::new(), seed: 0, base, stages: Vec::new(), place: place.clone() };
+        let mut recipe = Self { name: String::new(), seed: 0, base, stages: Vec::new() };
         for entry in entries {
             recipe.take(entry)?;
         }

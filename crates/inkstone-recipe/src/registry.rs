@@ -58,7 +58,6 @@ impl Registry {
 
 /// A kind of stage.
 pub(crate) trait Kind {
-    fn version(&self) -> u32;
     fn summary(&self) -> &'static str;
     fn bind(&self, table: &Node) -> Result<Box<dyn Bound>, BindError>;
 }
@@ -129,10 +128,6 @@ fn misfit_error(misfit: &Misfit, owner: String, table: &Node) -> RecipeError {
 struct Of<S>(PhantomData<fn() -> S>);
 
 impl<S: Stage> Kind for Of<S> {
-    fn version(&self) -> u32 {
-        S::VERSION
-    }
-
     fn summary(&self) -> &'static str {
         S::SUMMARY
     }
