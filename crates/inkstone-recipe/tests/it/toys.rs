@@ -7,8 +7,9 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use inkstone_recipe::{
-    Artifact, Context, Estimate, Forecast, ImplicitStage, Input, Interrupt, Machine, Metrics, Options, Progress, Recipe,
-    RecipeError, Registry, RunEnvironment, RunReport, Silent, Stage, StageError, Store, Task, run,
+    Artifact, Context, Estimate, Forecast, ImplicitStage, Input, Interrupt, Machine, Metrics,
+    Options, Progress, Recipe, RecipeError, Registry, RunEnvironment, RunReport, Silent, Stage,
+    StageError, Store, Task, run,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -24,22 +25,34 @@ fn finish(context: &Context<'_>, text: &str) -> Result<Metrics, StageError> {
     fs::write(&path, text).map_err(|e| StageError::from_error(e, None))?;
     let logs = context.out().join("logs");
     fs::create_dir_all(&logs).unwrap();
-    fs::write(logs.join("time.txt"), format!("{:?}", std::time::SystemTime::now())).unwrap();
-    Ok(Metrics::from_iter([("bytes".to_owned(), json!(text.len()))]))
+    fs::write(
+        logs.join("time.txt"),
+        format!("{:?}", std::time::SystemTime::now()),
+    )
+    .unwrap();
+    Ok(Metrics::from_iter([(
+        "bytes".to_owned(),
+        json!(text.len()),
+    )]))
 }
 
 fn bytes_estimate(inputs: &BTreeMap<String, Forecast>, field: &str) -> Estimate {
     let bytes = inputs[field].metrics.get("bytes").copied().unwrap_or(0.0);
     let metrics = BTreeMap::from([("bytes".to_owned(), bytes)]);
-    Estimate { seconds: Some(1.0), bytes: Some(bytes as u64), metrics, ..Estimate::default() }
+    Estimate {
+        seconds: Some(1.0),
+        bytes: Some(bytes as u64),
+        metrics,
+        ..Estimate::default()
+    }
 }
 
 /// Concatenates source files.
-pub struct Words;
+pub(crate) struct Words;
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct WordsConfig {
+pub(crate) struct WordsConfig {
     paths: Vec<String>,
     #[serde(default)]
     repeat: Option<u32>,
@@ -52,7 +65,11 @@ impl Stage for Words {
     const SUMMARY: &'static str = "concatenates files";
 
     fn validate(config: &WordsConfig) -> Result<(), String> {
-        if config.paths.is_empty() { Err("`paths` is empty; name at least one file".to_owned()) } else { Ok(()) }
+        if config.paths.is_empty() {
+            Err("`paths` is empty; name at least one file".to_owned())
+        } else {
+            Ok(())
+        }
     }
 
     fn inputs(_: &WordsConfig) -> Vec<Input> {
@@ -65,7 +82,11 @@ impl Stage for Words {
 
     fn estimate(_: &WordsConfig, _: &BTreeMap<String, Forecast>, _: &Machine) -> Estimate {
         let metrics = BTreeMap::from([("bytes".to_owned(), 40.0)]);
-        Estimate { seconds: Some(2.0), metrics, ..Estimate::default() }
+        Estimate {
+            seconds: Some(2.0),
+            metrics,
+            ..Estimate::default()
+        }
     }
 
     fn run(config: &WordsConfig, context: &Context<'_>) -> Result<Metrics, StageError> {
@@ -76,11 +97,11 @@ impl Stage for Words {
 }
 
 /// Upper case, or as `style` says.
-pub struct Upper;
+pub(crate) struct Upper;
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct UpperConfig {
+pub(crate) struct UpperConfig {
     from: String,
     #[serde(default = "one")]
     times: u32,
@@ -118,7 +139,11 @@ impl Stage for Upper {
     const SUMMARY: &'static str = "changes case";
 
     fn inputs(config: &UpperConfig) -> Vec<Input> {
-        vec![Input { field: "from", stage: config.from.clone(), kinds: TEXT }]
+        vec![Input {
+            field: "from",
+            stage: config.from.clone(),
+            kinds: TEXT,
+        }]
     }
 
     fn estimate(_: &UpperConfig, inputs: &BTreeMap<String, Forecast>, _: &Machine) -> Estimate {
@@ -131,16 +156,23 @@ impl Stage for Upper {
             Style::Upper => text.to_uppercase(),
             Style::Lower => text.to_lowercase(),
         };
-        finish(context, &format!("{}{}", config.options.prefix, text.repeat(config.times as usize)))
+        finish(
+            context,
+            &format!(
+                "{}{}",
+                config.options.prefix,
+                text.repeat(config.times as usize)
+            ),
+        )
     }
 }
 
 /// Counts the letters of its implicit `upper` stage.
-pub struct Count;
+pub(crate) struct Count;
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct CountConfig {
+pub(crate) struct CountConfig {
     corpus: String,
 }
 
@@ -151,11 +183,19 @@ impl Stage for Count {
     const SUMMARY: &'static str = "counts letters";
 
     fn inputs(_: &CountConfig) -> Vec<Input> {
-        vec![Input { field: "upper", stage: ".upper".to_owned(), kinds: &["upper"] }]
+        vec![Input {
+            field: "upper",
+            stage: ".upper".to_owned(),
+            kinds: &["upper"],
+        }]
     }
 
     fn implicit(config: &CountConfig) -> Vec<ImplicitStage> {
-        vec![ImplicitStage { suffix: "upper", kind: "upper", config: json!({ "from": config.corpus }) }]
+        vec![ImplicitStage {
+            suffix: "upper",
+            kind: "upper",
+            config: json!({ "from": config.corpus, "options": { "prefix": ":" } }),
+        }]
     }
 
     fn estimate(_: &CountConfig, inputs: &BTreeMap<String, Forecast>, _: &Machine) -> Estimate {
@@ -163,16 +203,19 @@ impl Stage for Count {
     }
 
     fn run(_: &CountConfig, context: &Context<'_>) -> Result<Metrics, StageError> {
-        finish(context, &text_of(context, "upper").chars().count().to_string())
+        finish(
+            context,
+            &text_of(context, "upper").chars().count().to_string(),
+        )
     }
 }
 
 /// Takes its time, and keeps where it was.
-pub struct Slow;
+pub(crate) struct Slow;
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct SlowConfig {
+pub(crate) struct SlowConfig {
     from: String,
     steps: u64,
     #[serde(default)]
@@ -189,7 +232,11 @@ impl Stage for Slow {
     const SUMMARY: &'static str = "mixes letters slowly";
 
     fn inputs(config: &SlowConfig) -> Vec<Input> {
-        vec![Input { field: "from", stage: config.from.clone(), kinds: TEXT }]
+        vec![Input {
+            field: "from",
+            stage: config.from.clone(),
+            kinds: TEXT,
+        }]
     }
 
     fn estimate(_: &SlowConfig, inputs: &BTreeMap<String, Forecast>, _: &Machine) -> Estimate {
@@ -197,18 +244,25 @@ impl Stage for Slow {
     }
 
     fn run(config: &SlowConfig, context: &Context<'_>) -> Result<Metrics, StageError> {
-        assert_eq!(fs::read_dir(context.out()).unwrap().count(), 0, "out is empty at every start");
+        assert_eq!(
+            fs::read_dir(context.out()).unwrap().count(),
+            0,
+            "out is empty at every start"
+        );
         let text = text_of(context, "from");
         let checkpoint = context.state().join("checkpoint.json");
         let saved = fs::read_to_string(&checkpoint).ok();
-        let (start, mut sum): (u64, u64) = saved.map_or((0, context.seed), |s| serde_json::from_str(&s).unwrap());
+        let (start, mut sum): (u64, u64) =
+            saved.map_or((0, context.seed), |s| serde_json::from_str(&s).unwrap());
         fs::write(context.out().join("half-made"), "x").unwrap();
         for step in start..config.steps {
             context.check_interrupt()?;
             if start == 0 && config.fail_at == Some(step) {
                 return Err(StageError::failed("the toy broke", "mend it"));
             }
-            sum = text.bytes().fold(sum, |s, b| s.wrapping_mul(31).wrapping_add(u64::from(b)));
+            sum = text
+                .bytes()
+                .fold(sum, |s, b| s.wrapping_mul(31).wrapping_add(u64::from(b)));
             let bytes = serde_json::to_vec(&(step + 1, sum)).unwrap();
             inkstone_recipe::fs::write_atomic(&checkpoint, &bytes).unwrap();
             context.progress.say(&format!("step {step}"));
@@ -220,11 +274,11 @@ impl Stage for Slow {
 }
 
 /// Never gives the same bytes twice.
-pub struct Noisy;
+pub(crate) struct Noisy;
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct NoisyConfig {
+pub(crate) struct NoisyConfig {
     from: String,
 }
 
@@ -235,7 +289,11 @@ impl Stage for Noisy {
     const SUMMARY: &'static str = "depends on the clock";
 
     fn inputs(config: &NoisyConfig) -> Vec<Input> {
-        vec![Input { field: "from", stage: config.from.clone(), kinds: TEXT }]
+        vec![Input {
+            field: "from",
+            stage: config.from.clone(),
+            kinds: TEXT,
+        }]
     }
 
     fn estimate(_: &NoisyConfig, _: &BTreeMap<String, Forecast>, _: &Machine) -> Estimate {
@@ -249,7 +307,7 @@ impl Stage for Noisy {
 }
 
 /// `upper` with a later algorithm.
-pub struct UpperTwo;
+pub(crate) struct UpperTwo;
 
 impl Stage for UpperTwo {
     type Config = UpperConfig;
@@ -261,7 +319,11 @@ impl Stage for UpperTwo {
         Upper::inputs(config)
     }
 
-    fn estimate(config: &UpperConfig, inputs: &BTreeMap<String, Forecast>, machine: &Machine) -> Estimate {
+    fn estimate(
+        config: &UpperConfig,
+        inputs: &BTreeMap<String, Forecast>,
+        machine: &Machine,
+    ) -> Estimate {
         Upper::estimate(config, inputs, machine)
     }
 
@@ -270,18 +332,23 @@ impl Stage for UpperTwo {
     }
 }
 
-pub fn registry() -> Registry {
+pub(crate) fn registry() -> Registry {
     let mut registry = Registry::new();
-    registry.add::<Words>().add::<Upper>().add::<Count>().add::<Slow>().add::<Noisy>();
+    registry
+        .add::<Words>()
+        .add::<Upper>()
+        .add::<Count>()
+        .add::<Slow>()
+        .add::<Noisy>();
     registry
 }
 
 /// What was said and warned of.
 #[derive(Default)]
-pub struct Talk(pub Mutex<Vec<String>>);
+pub(crate) struct Talk(pub(crate) Mutex<Vec<String>>);
 
 impl Talk {
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         self.0.lock().unwrap().join("\n")
     }
 }
@@ -299,14 +366,14 @@ impl Progress for Talk {
 }
 
 /// A folder with texts, a recipe and a store.
-pub struct Bench {
-    pub folder: tempfile::TempDir,
-    pub talk: Talk,
-    pub interrupt: Interrupt,
+pub(crate) struct Bench {
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) talk: Talk,
+    pub(crate) interrupt: Interrupt,
 }
 
 /// Four stages in a row, one of them with an implicit stage.
-pub const RECIPE: &str = r#"
+pub(crate) const RECIPE: &str = r#"
 name = "toy"
 seed = 7
 
@@ -330,23 +397,27 @@ corpus = "loud"
 "#;
 
 impl Bench {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("texts")).unwrap();
         fs::write(folder.path().join("a.txt"), "one ").unwrap();
         fs::write(folder.path().join("texts/b.txt"), "two 砚").unwrap();
-        Self { folder, talk: Talk::default(), interrupt: Interrupt::default() }
+        Self {
+            folder,
+            talk: Talk::default(),
+            interrupt: Interrupt::default(),
+        }
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    pub fn store(&self) -> Store {
+    pub(crate) fn store(&self) -> Store {
         Store::open(&self.path("runs")).unwrap()
     }
 
-    pub fn environment(&self) -> RunEnvironment<'_> {
+    pub(crate) fn environment(&self) -> RunEnvironment<'_> {
         RunEnvironment {
             program: "0.1.0".to_owned(),
             command: "toy run".to_owned(),
@@ -357,36 +428,52 @@ impl Bench {
         }
     }
 
-    pub fn recipe(&self, text: &str, sets: &[&str]) -> Result<Recipe, RecipeError> {
+    pub(crate) fn recipe(&self, text: &str, sets: &[&str]) -> Result<Recipe, RecipeError> {
         let path = self.path("toy.toml");
         fs::write(&path, text).unwrap();
         let sets: Vec<String> = sets.iter().map(|s| (*s).to_owned()).collect();
         Recipe::load(&path, &sets)
     }
 
-    pub fn run_with(&self, text: &str, sets: &[&str], options: &Options) -> Result<RunReport, RecipeError> {
+    pub(crate) fn run_with(
+        &self,
+        text: &str,
+        sets: &[&str],
+        options: &Options,
+    ) -> Result<RunReport, RecipeError> {
         let recipe = self.recipe(text, sets)?;
-        run(&recipe, &registry(), &self.store(), options, &self.environment())
+        run(
+            &recipe,
+            &registry(),
+            &self.store(),
+            options,
+            &self.environment(),
+        )
     }
 
-    pub fn run(&self, text: &str, sets: &[&str]) -> RunReport {
+    pub(crate) fn run(&self, text: &str, sets: &[&str]) -> RunReport {
         self.run_with(text, sets, &Options::default()).unwrap()
     }
 
     /// The error of a recipe that must not pass.
-    pub fn refuse(&self, text: &str, sets: &[&str]) -> RecipeError {
+    pub(crate) fn refuse(&self, text: &str, sets: &[&str]) -> RecipeError {
         match self.recipe(text, sets) {
             Err(error) => error,
             Ok(recipe) => recipe.check(&registry()).unwrap_err(),
         }
     }
 
-    pub fn artifact(&self, stage: &str) -> Artifact {
+    pub(crate) fn artifact(&self, stage: &str) -> Artifact {
         Artifact::open(&self.path("runs/toy").join(stage)).unwrap()
     }
 }
 
 /// The stages that were executed.
-pub fn executed(report: &RunReport) -> Vec<&str> {
-    report.stages.iter().filter(|s| !s.cached).map(|s| s.name.as_str()).collect()
+pub(crate) fn executed(report: &RunReport) -> Vec<&str> {
+    report
+        .stages
+        .iter()
+        .filter(|s| !s.cached)
+        .map(|s| s.name.as_str())
+        .collect()
 }
