@@ -17,7 +17,7 @@ use crate::measure::Meter;
 use crate::registry::Bound;
 use crate::run::RunEnvironment;
 use crate::stage::{Context, StageError};
-use crate::store::Store;
+use crate::store::{Store, names};
 use crate::time::rfc3339;
 
 /// A stage that is to be executed.
@@ -74,8 +74,8 @@ pub(crate) fn run_stage(
     environment: &RunEnvironment<'_>,
 ) -> Result<Metrics, RecipeError> {
     let (out, state) = (folder.join("out"), folder.join("state"));
-    fs::remove_dir_all(&out)?;
     fs::create_dir_all(&out)?;
+    empty(&out)?;
     fs::create_dir_all(&state)?;
     let talk = (environment.progress, environment.interrupt);
     let context = Context::new(
@@ -96,7 +96,24 @@ pub(crate) fn run_stage(
     })
 }
 
+/// Removes what a folder contains. The folder stays: one without `out` was published and only
+/// not yet removed.
+fn empty(folder: &Path) -> Result<(), RecipeError> {
+    for name in names(folder)? {
+        let path = folder.join(name);
+        if path.is_dir() && !path.is_symlink() {
+            fs::remove_dir_all(&path)?;
+        } else {
+            fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
+}
+
 fn begin(folder: &Path) -> Result<Record, RecipeError> {
+    if !folder.join("out").exists() {
+        fs::remove_dir_all(folder)?;
+    }
     fs::create_dir_all(folder)?;
     let mut record = Record::read(folder);
     record.open_since = Some(seconds(SystemTime::now()));

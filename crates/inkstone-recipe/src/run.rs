@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::RecipeError;
 use crate::attempt::{Job, execute};
+use crate::fs;
 use crate::graph::{Edge, Graph, Selected, StageNode};
 use crate::manifest::Artifact;
 use crate::plan;
@@ -189,6 +190,7 @@ impl Runner<'_> {
                         "cached"
                     },
                 );
+                self.clean_up(&finding)?;
                 artifact
             }
             earlier => {
@@ -280,6 +282,15 @@ impl Runner<'_> {
             }
         }
         Ok(found)
+    }
+
+    /// A process killed between the last two steps of a stage leaves its work folder behind.
+    fn clean_up(&self, finding: &Finding) -> Result<(), RecipeError> {
+        let folder = finding
+            .key
+            .as_ref()
+            .map(|key| self.surveyor.store.partial(key));
+        Ok(folder.map_or(Ok(()), |folder| fs::remove_dir_all(&folder))?)
     }
 
     fn announce(&self, index: usize, what: &str) {

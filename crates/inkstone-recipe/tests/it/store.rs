@@ -213,3 +213,53 @@ fn source_hashes_are_remembered_but_not_too_long() {
     fs::write(bench.path("runs/.store/sources.json"), "nonsense").unwrap();
     assert!(executed(&bench.run(RECIPE, &[])).is_empty());
 }
+
+#[test]
+fn a_full_disk_leaves_the_old_file() {
+    use inkstone_recipe::fs::{IoError, write_atomic, write_atomic_with};
+    let bench = Bench::new();
+    let path = bench.path("checkpoint");
+    write_atomic(&path, b"old").unwrap();
+    let error: IoError = write_atomic_with(&path, |file| {
+        std::io::Write::write_all(file, b"ne")?;
+        Err(std::io::ErrorKind::StorageFull.into())
+    })
+    .unwrap_err();
+    assert!(
+        error.to_string().contains("checkpoint") && error.hint().unwrap().contains("disk is full"),
+        "{error}"
+    );
+    assert_eq!(fs::read(&path).unwrap(), b"old");
+    assert_eq!(
+        fs::read_dir(bench.folder.path()).unwrap().count(),
+        3,
+        "nothing is left beside it"
+    );
+}
+
+#[test]
+fn what_a_kill_left_after_publishing_is_not_gone_on_with() {
+    let bench = Bench::new();
+    let key = bench.run(RECIPE, &[]).stages[2]
+        .artifact
+        .manifest
+        .key
+        .clone();
+    let partial = bench.path("runs/.store/partial").join(&key.0);
+    fs::create_dir_all(partial.join("state")).unwrap();
+    fs::write(partial.join("state/checkpoint.json"), "[5, 1]").unwrap();
+    let from = inkstone_recipe::Options {
+        from: Some("slow".to_owned()),
+        ..Default::default()
+    };
+    bench.talk.0.lock().unwrap().clear();
+    bench.run_with(RECIPE, &[], &from).unwrap();
+    assert!(
+        bench.talk.text().contains("step 0") && !bench.talk.text().contains("other bytes"),
+        "{}",
+        bench.talk.text()
+    );
+    fs::create_dir_all(partial.join("state")).unwrap();
+    bench.run(RECIPE, &[]);
+    assert!(!partial.exists());
+}
