@@ -5,6 +5,12 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+/// The layout of manifests that this program writes, and the newest one it reads.
+pub const FORMAT: u32 = 1;
+
+/// The name of the manifest in an artifact's folder.
+pub const MANIFEST: &str = "manifest.json";
+
 /// Named results of a stage, in the order in which they were reported.
 pub type Metrics = serde_json::Map<String, serde_json::Value>;
 
@@ -18,6 +24,25 @@ pub struct ContentId(pub String);
 #[serde(transparent)]
 pub struct Key(pub String);
 
+impl ContentId {
+    /// The first twelve digits, for people.
+    pub fn short(&self) -> &str {
+        self.0.get(..12).unwrap_or(&self.0)
+    }
+}
+
+impl std::fmt::Display for ContentId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::fmt::Display for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// An artifact in the store: its folder and its manifest.
 #[derive(Debug, Clone)]
 pub struct Artifact {
@@ -30,7 +55,7 @@ pub struct Artifact {
 /// The content of `manifest.json`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Manifest {
-    /// Version of this layout, 1.
+    /// Version of this layout, [`FORMAT`].
     pub format: u32,
     /// Kind of the stage.
     pub kind: String,
