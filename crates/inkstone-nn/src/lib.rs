@@ -1,1 +1,25 @@
-//! The layers that papers call by name, over the tensor library; and Projection.
+//! The layers that papers call by name, over the tensor library, and [`Projection`], the one seam
+//! that adapted, quantised, pruned and sharded weights plug into.
+//!
+//! [`ops`] is the one place that knows the tensor library's inside: on the CPU device each
+//! operation runs a kernel of `inkstone-kernels` with its own backward; on any other device it is
+//! composed of the library's operations.
+
+mod layers;
+pub mod ops;
+mod parameters;
+
+pub use burn::tensor::{Device, Gradients, Tensor};
+pub use inkstone_kernels::Precision;
+pub use layers::{Embedding, Projection, RmsNorm};
+pub use parameters::{update_parameters, visit_gradients, visit_parameters};
+
+/// The CPU, without a graph: for inference.
+pub fn device() -> Device {
+    Device::flex()
+}
+
+/// The CPU with a graph of what is computed: for training.
+pub fn training_device() -> Device {
+    Device::flex().autodiff()
+}

@@ -1,0 +1,265 @@
+//! The backward passes of the fused operations.
+
+use std::sync::{Arc, Mutex};
+
+use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::flex::FlexTensor;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, Flex, TensorMetadata};
+use inkstone_kernels as kernels;
+use inkstone_kernels::{AttentionGrads, AttentionSaved, Precision};
+
+use super::RopeAngles;
+use super::fused::{self, Fused, contiguous, tensor, values};
+
+#[derive(Debug)]
+struct LinearBackward;
+
+impl Backward<Flex, 2> for LinearBackward {
+    type State = (FlexTensor, FlexTensor, Precision);
+
+    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let dy = contiguous(grads.consume::<Flex>(&ops.node));
+        let (x, w, precision) = ops.state;
+        let shape = fused::linear_shape(&x, &w);
+        let [x_node, w_node] = ops.parents;
+        if let Some(node) = x_node {
+            let mut dx = vec![0.0; shape.rows * shape.inputs];
+            kernels::linear_grad_input(&mut dx, values(&dy), values(&w), shape, precision);
+            grads.register::<Flex>(node.id, tensor(dx, [shape.rows, shape.inputs]));
+        }
+        if let Some(node) = w_node {
+            let mut dw = vec![0.0; shape.outputs * shape.inputs];
+            kernels::linear_grad_weight(&mut dw, values(&dy), values(&x), shape, precision);
+            grads.register::<Flex>(node.id, tensor(dw, [shape.outputs, shape.inputs]));
+        }
+    }
+}
+
+#[derive(Debug)]
+struct EmbeddingBackward;
+
+impl Backward<Flex, 1> for EmbeddingBackward {
+    type State = ([usize; 2], Arc<[u32]>);
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let dy = contiguous(grads.consume::<Flex>(&ops.node));
+        let ([rows, width], ids) = ops.state;
+        let [node] = ops.parents;
+        if let Some(node) = node {
+            let mut dtable = vec![0.0; rows * width];
+            kernels::embedding_backward(&mut dtable, values(&dy), &ids, width);
+            grads.register::<Flex>(node.id, tensor(dtable, [rows, width]));
+        }
+    }
+}
+
+#[derive(Debug)]
+struct RmsNormBackward;
+
+impl Backward<Flex, 2> for RmsNormBackward {
+    type State = (FlexTensor, FlexTensor, f32);
+
+    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let dy = contiguous(grads.consume::<Flex>(&ops.node));
+        let (x, weight, eps) = ops.state;
+        let (mut dx, mut dweight) = (vec![0.0; values(&x).len()], vec![0.0; values(&weight).len()]);
+        kernels::rms_norm_backward(&mut dx, &mut dweight, values(&dy), values(&x), values(&weight), eps);
+        let [x_node, weight_node] = ops.parents;
+        if let Some(node) = x_node {
+            grads.register::<Flex>(node.id, tensor(dx, x.shape().dims::<2>()));
+        }
+        if let Some(node) = weight_node {
+            grads.register::<Flex>(node.id, tensor(dweight, weight.shape().dims::<1>()));
+        }
+    }
+}
+
+#[derive(Debug)]
+struct SwigluBackward;
+
+impl Backward<Flex, 2> for SwigluBackward {
+    type State = (FlexTensor, FlexTensor);
+
+    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let dy = contiguous(grads.consume::<Flex>(&ops.node));
+        let (gate, up) = ops.state;
+        let size = values(&gate).len();
+        let (mut dgate, mut dup) = (vec![0.0; size], vec![0.0; size]);
+        kernels::swiglu_backward(&mut dgate, &mut dup, values(&dy), values(&gate), values(&up));
+        let shape = gate.shape().dims::<2>();
+        for (node, gradient) in ops.parents.into_iter().zip([dgate, dup]) {
+            if let Some(node) = node {
+                grads.register::<Flex>(node.id, tensor(gradient, shape));
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+struct RopeBackward;
+
+impl Backward<Flex, 1> for RopeBackward {
+    type State = RopeAngles;
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let dy = grads.consume::<Flex>(&ops.node);
+        let [node] = ops.parents;
+        if let Some(node) = node {
+            grads.register::<Flex>(node.id, fused::rotate(dy, &ops.state, true));
+        }
+    }
+}
+
+/// What the backward pass of attention keeps.
+#[derive(Debug, Clone)]
+struct AttentionState {
+    qkv: [FlexTensor; 3],
+    out: FlexTensor,
+    lse: Arc<[f32]>,
+    starts: Arc<[u32]>,
+    scale: f32,
+}
+
+#[derive(Debug)]
+struct AttentionBackward;
+
+impl Backward<Flex, 3> for AttentionBackward {
+    type State = AttentionState;
+
+    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let dout = contiguous(grads.consume::<Flex>(&ops.node));
+        let AttentionState { qkv: [q, k, v], out, lse, starts, scale } = ops.state;
+        let shape = fused::attention_shape(&q, &k, scale);
+        let saved = AttentionSaved {
+            q: values(&q),
+            k: values(&k),
+            v: values(&v),
+            out: values(&out),
+            lse: &lse,
+            starts: &starts,
+        };
+        let [mut dq, mut dk, mut dv] = [&q, &k, &v].map(|x| vec![0.0; values(x).len()]);
+        kernels::attention_backward(
+            AttentionGrads { dq: &mut dq, dk: &mut dk, dv: &mut dv },
+            values(&dout),
+            saved,
+            shape,
+        );
+        for ((node, gradient), input) in ops.parents.into_iter().zip([dq, dk, dv]).zip([q, k, v]) {
+            if let Some(node) = node {
+                grads.register::<Flex>(node.id, tensor(gradient, input.shape().dims::<4>()));
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+struct CrossEntropyBackward;
+
+impl Backward<Flex, 1> for CrossEntropyBackward {
+    type State = (FlexTensor, Arc<[i32]>);
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let dmean = contiguous(grads.consume::<Flex>(&ops.node));
+        let (logits, labels) = ops.state;
+        let [node] = ops.parents;
+        let Some(node) = node else { return };
+        let [rows, vocab] = logits.shape().dims();
+        let counted = labels.iter().filter(|&&label| label >= 0).count();
+        let scale = values(&dmean)[0] / counted.max(1) as f32;
+        let mut dlogits = vec![0.0; rows * vocab];
+        kernels::cross_entropy_backward(&mut dlogits, values(&logits), &labels, scale, vocab);
+        grads.register::<Flex>(node.id, tensor(dlogits, [rows, vocab]));
+    }
+}
+
+impl<C: CheckpointStrategy> Fused for Autodiff<Flex, C> {
+    fn linear(x: FloatTensor<Self>, w: FloatTensor<Self>, precision: Precision) -> FloatTensor<Self> {
+        let ((x, x_node), (w, w_node)) = (x.into_parts(), w.into_parts());
+        let (x, w) = (contiguous(x), contiguous(w));
+        match LinearBackward.prepare::<C>([x_node, w_node]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => {
+                let y = Flex::linear(x.clone(), w.clone(), precision);
+                prep.finish((x, w, precision), y)
+            }
+            OpsKind::UnTracked(prep) => prep.finish(Flex::linear(x, w, precision)),
+        }
+    }
+
+    fn embedding(table: FloatTensor<Self>, ids: Arc<[u32]>) -> FloatTensor<Self> {
+        let (table, node) = table.into_parts();
+        match EmbeddingBackward.prepare::<C>([node]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => {
+                prep.finish((table.shape().dims(), Arc::clone(&ids)), Flex::embedding(table, ids))
+            }
+            OpsKind::UnTracked(prep) => prep.finish(Flex::embedding(table, ids)),
+        }
+    }
+
+    fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, eps: f32) -> FloatTensor<Self> {
+        let ((x, x_node), (weight, weight_node)) = (x.into_parts(), weight.into_parts());
+        let (x, weight) = (contiguous(x), contiguous(weight));
+        match RmsNormBackward.prepare::<C>([x_node, weight_node]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => {
+                let y = Flex::rms_norm(x.clone(), weight.clone(), eps);
+                prep.finish((x, weight, eps), y)
+            }
+            OpsKind::UnTracked(prep) => prep.finish(Flex::rms_norm(x, weight, eps)),
+        }
+    }
+
+    fn swiglu(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self> {
+        let ((gate, gate_node), (up, up_node)) = (gate.into_parts(), up.into_parts());
+        let (gate, up) = (contiguous(gate), contiguous(up));
+        match SwigluBackward.prepare::<C>([gate_node, up_node]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => {
+                let y = Flex::swiglu(gate.clone(), up.clone());
+                prep.finish((gate, up), y)
+            }
+            OpsKind::UnTracked(prep) => prep.finish(Flex::swiglu(gate, up)),
+        }
+    }
+
+    fn rope(x: FloatTensor<Self>, angles: RopeAngles) -> FloatTensor<Self> {
+        let (x, node) = x.into_parts();
+        match RopeBackward.prepare::<C>([node]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => {
+                let y = fused::rotate(x, &angles, false);
+                prep.finish(angles, y)
+            }
+            OpsKind::UnTracked(prep) => prep.finish(fused::rotate(x, &angles, false)),
+        }
+    }
+
+    fn attention(
+        q: FloatTensor<Self>,
+        k: FloatTensor<Self>,
+        v: FloatTensor<Self>,
+        starts: Arc<[u32]>,
+        scale: f32,
+    ) -> FloatTensor<Self> {
+        let ((q, q_node), (k, k_node), (v, v_node)) = (q.into_parts(), k.into_parts(), v.into_parts());
+        let (q, k, v) = (contiguous(q), contiguous(k), contiguous(v));
+        let (out, lse) = fused::attention(&q, &k, &v, &starts, scale);
+        match AttentionBackward.prepare::<C>([q_node, k_node, v_node]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => {
+                let state = AttentionState { qkv: [q, k, v], out: out.clone(), lse: lse.into(), starts, scale };
+                prep.finish(state, out)
+            }
+            OpsKind::UnTracked(prep) => prep.finish(out),
+        }
+    }
+
+    fn cross_entropy(logits: FloatTensor<Self>, labels: Arc<[i32]>, losses: Arc<Mutex<Vec<f32>>>) -> FloatTensor<Self> {
+        let (logits, node) = logits.into_parts();
+        let logits = contiguous(logits);
+        let mean = fused::cross_entropy(&logits, &labels, &losses);
+        match CrossEntropyBackward.prepare::<C>([node]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((logits, labels), mean),
+            OpsKind::UnTracked(prep) => prep.finish(mean),
+        }
+    }
+}

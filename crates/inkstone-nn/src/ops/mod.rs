@@ -1,0 +1,121 @@
+//! The operations that models are written in. On the CPU device each one is a kernel with its own
+//! backward ([`fused`](self)); on other devices it is the composed form ([`composed`]), which is
+//! also the oracle of the fused one.
+//!
+//! Shapes: n rows (b·t), b batch, t position, h query heads, g key heads, d head width.
+
+mod backward;
+pub mod composed;
+mod fused;
+
+use std::sync::{Arc, Mutex};
+
+use burn::backend::{Dispatch, DispatchDevice};
+use burn::tensor::{Device, Tensor};
+use inkstone_kernels::Precision;
+
+use fused::Fused;
+
+/// Whether a device is the CPU that our kernels run on.
+fn is_cpu(device: &Device) -> bool {
+    matches!(device.clone().without_autodiff().as_dispatch(), DispatchDevice::Flex(_))
+}
+
+/// `y[n, o] = x[n, i] · w[o, i]ᵀ`.
+pub fn linear(x: Tensor<2>, w: Tensor<2>, precision: Precision) -> Tensor<2> {
+    if !is_cpu(&x.device()) {
+        return composed::linear(x, w);
+    }
+    Tensor::from_dispatch(<Dispatch as Fused>::linear(x.into_dispatch(), w.into_dispatch(), precision))
+}
+
+/// `y[n, :] = table[ids[n], :]`.
+pub fn embedding(table: Tensor<2>, ids: Arc<[u32]>) -> Tensor<2> {
+    if !is_cpu(&table.device()) {
+        return composed::embedding(table, &ids);
+    }
+    Tensor::from_dispatch(<Dispatch as Fused>::embedding(table.into_dispatch(), ids))
+}
+
+/// `y[n, :] = x[n, :] / rms(x[n, :]) · weight` (arXiv:1910.07467, equation 4).
+pub fn rms_norm(x: Tensor<2>, weight: Tensor<1>, eps: f32) -> Tensor<2> {
+    if !is_cpu(&x.device()) {
+        return composed::rms_norm(x, weight, eps);
+    }
+    Tensor::from_dispatch(<Dispatch as Fused>::rms_norm(x.into_dispatch(), weight.into_dispatch(), eps))
+}
+
+/// `silu(gate) · up` (arXiv:2002.05202).
+pub fn swiglu(gate: Tensor<2>, up: Tensor<2>) -> Tensor<2> {
+    if !is_cpu(&gate.device()) {
+        return composed::swiglu(gate, up);
+    }
+    Tensor::from_dispatch(<Dispatch as Fused>::swiglu(gate.into_dispatch(), up.into_dispatch()))
+}
+
+/// Cosines and sines of the rotary angles of consecutive positions, `[t, d/2]` each.
+#[derive(Debug, Clone)]
+pub struct RopeAngles {
+    cos: Arc<[f32]>,
+    sin: Arc<[f32]>,
+    half: usize,
+}
+
+impl RopeAngles {
+    /// Angles `position · theta^(−2i/d)` of `length` positions from `first` on (arXiv:2104.09864, section 3.2.2).
+    pub fn new(first: usize, length: usize, head_dim: usize, theta: f64) -> Self {
+        let half = head_dim / 2;
+        // In f32 steps, as the reference implementations do it, so that long contexts agree with them.
+        let frequency = |i: usize| 1.0 / (theta as f32).powf((2 * i) as f32 / head_dim as f32);
+        let angle = |n: usize| (first + n / half) as f32 * frequency(n % half);
+        let (cos, sin): (Vec<f32>, Vec<f32>) = (0..length * half).map(|n| (angle(n).cos(), angle(n).sin())).unzip();
+        Self { cos: cos.into(), sin: sin.into(), half }
+    }
+}
+
+/// Rotates each pair `(x[i], x[i + d/2])` of every head of `x[b, t, h, d]` by the angle of its position.
+pub fn rope(x: Tensor<4>, angles: &RopeAngles) -> Tensor<4> {
+    if !is_cpu(&x.device()) {
+        return composed::rope(x, angles);
+    }
+    Tensor::from_dispatch(<Dispatch as Fused>::rope(x.into_dispatch(), angles.clone()))
+}
+
+/// Causal, grouped-query attention of `q[b, t, h, d]` over `k[b, s, g, d]` and `v[b, s, g, d]`. Query `t` stands at
+/// key position `s − t_total + t` and sees the keys from `starts[b, t]` to it.
+pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, starts: Arc<[u32]>, scale: f32) -> Tensor<4> {
+    if !is_cpu(&q.device()) {
+        return composed::attention(q, k, v, &starts, scale);
+    }
+    Tensor::from_dispatch(<Dispatch as Fused>::attention(
+        q.into_dispatch(),
+        k.into_dispatch(),
+        v.into_dispatch(),
+        starts,
+        scale,
+    ))
+}
+
+/// A mean cross-entropy with its parts.
+#[derive(Debug)]
+pub struct CrossEntropy {
+    /// Mean over the labelled rows, `[1]`; 0 without any.
+    pub mean: Tensor<1>,
+    /// Loss of each row; 0 where it has no label.
+    pub losses: Vec<f32>,
+    /// Labelled rows.
+    pub counted: usize,
+}
+
+/// Softmax cross-entropy of `logits[n, v]` against `labels[n]`; a negative label is none.
+pub fn cross_entropy(logits: Tensor<2>, labels: Arc<[i32]>) -> CrossEntropy {
+    let counted = labels.iter().filter(|&&label| label >= 0).count();
+    if !is_cpu(&logits.device()) {
+        return composed::cross_entropy(logits, &labels, counted);
+    }
+    let losses = Arc::new(Mutex::new(Vec::new()));
+    let mean =
+        Tensor::from_dispatch(<Dispatch as Fused>::cross_entropy(logits.into_dispatch(), labels, Arc::clone(&losses)));
+    let losses = std::mem::take(&mut *losses.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+    CrossEntropy { mean, losses, counted }
+}

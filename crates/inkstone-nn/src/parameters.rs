@@ -1,0 +1,122 @@
+//! Parameters by their Hugging Face names: the path of a weight through the modules' fields.
+
+use burn::backend::Flex;
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::tensor::{Gradients, Tensor};
+
+/// What is done with each parameter: its name, its shape, its values.
+type Visit<'a> = &'a mut dyn FnMut(&str, &[usize], &[f32]);
+/// What is done with each gradient: the parameter's name, the values.
+type VisitGradient<'a> = &'a mut dyn FnMut(&str, &[f32]);
+/// What is done to each parameter: its name, its shape, its values.
+type Update<'a> = &'a mut dyn FnMut(&str, &[usize], &mut [f32]);
+
+/// Shows every parameter, in the order of the modules' fields.
+pub fn visit_parameters<M: Module>(module: &M, visit: Visit<'_>) {
+    module.visit(&mut Visitor { path: Path::default(), visit });
+}
+
+/// Shows the gradient of every parameter that has one, in the same order, and drops it.
+pub fn visit_gradients<M: Module>(module: &M, gradients: &mut Gradients, visit: VisitGradient<'_>) {
+    module.visit(&mut GradientVisitor { path: Path::default(), gradients, visit });
+}
+
+/// Changes every parameter in place, in the same order.
+pub fn update_parameters<M: Module>(module: M, update: Update<'_>) -> M {
+    module.map(&mut Updater { path: Path::default(), update })
+}
+
+#[derive(Default)]
+struct Path(Vec<String>);
+
+impl Path {
+    fn name(&self) -> String {
+        self.0.join(".")
+    }
+}
+
+struct Visitor<'a> {
+    path: Path,
+    visit: Visit<'a>,
+}
+
+impl ModuleVisitor for Visitor<'_> {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.0.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.0.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let value = param.val();
+        let shape = value.dims();
+        with_values(value, |values| (self.visit)(&self.path.name(), &shape, values));
+    }
+}
+
+struct GradientVisitor<'a> {
+    path: Path,
+    gradients: &'a mut Gradients,
+    visit: VisitGradient<'a>,
+}
+
+impl ModuleVisitor for GradientVisitor<'_> {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.0.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.0.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let Some(gradient) = param.val().grad_remove(self.gradients) {
+            with_values(gradient, |values| (self.visit)(&self.path.name(), values));
+        }
+    }
+}
+
+struct Updater<'a> {
+    path: Path,
+    update: Update<'a>,
+}
+
+impl ModuleMapper for Updater<'_> {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.0.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.0.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let (id, value, mapper) = param.consume();
+        let (shape, tracked) = (value.dims(), value.device().is_autodiff());
+        let name = self.path.name();
+        let value = match value.inner().try_into_primitive::<Flex>() {
+            Ok(primitive) => {
+                // Writes where the weight stands when nobody else holds it, and into a copy otherwise.
+                let mut primitive = if primitive.is_contiguous() { primitive } else { primitive.to_contiguous() };
+                (self.update)(&name, &shape, primitive.storage_mut::<f32>());
+                Tensor::from_primitive::<Flex>(primitive)
+            }
+            Err(_) => unreachable!("parameters live on the CPU device"),
+        };
+        let value = if tracked { value.autodiff().require_grad() } else { value };
+        Param::from_mapped_value(id, value, mapper)
+    }
+}
+
+/// The values of a tensor, without a copy on the CPU device.
+fn with_values<const D: usize>(tensor: Tensor<D>, see: impl FnOnce(&[f32])) {
+    match tensor.clone().inner().try_into_primitive::<Flex>() {
+        Ok(primitive) => {
+            let primitive = if primitive.is_contiguous() { primitive } else { primitive.to_contiguous() };
+            see(primitive.as_slice::<f32>().expect("invariant: a contiguous tensor of f32"));
+        }
+        Err(_) => see(&tensor.into_data_as::<f32>().try_to_vec::<f32>().expect("invariant: converted to f32")),
+    }
+}
