@@ -68,6 +68,12 @@ pub enum FormatError {
         /// What there is.
         got: String,
     },
+    /// Numbers that are not floating point of at most 32 bits.
+    #[error("expected numbers of dtype F32, BF16 or F16, got {got:?}")]
+    Dtype {
+        /// Their type.
+        got: safetensors::Dtype,
+    },
     /// There is no tensor of that name.
     #[error("{}: no tensor `{tensor}` among {count}{}", path.display(), nearest.as_ref().map_or_else(String::new, |name| format!("; the nearest name is `{name}`")))]
     TensorNotFound {

@@ -65,12 +65,11 @@ impl ModelWriter {
             write_json(&folder.join(GENERATION_CONFIG), generation_config)?;
         }
         let (groups, total_bytes) = shards(folder, plan)?;
-        let metadata = BTreeMap::from([(PT_FORMAT.0.to_owned(), PT_FORMAT.1.to_owned())]);
         let mut places = BTreeMap::new();
         let mut writers = Vec::with_capacity(groups.len());
         for (number, group) in groups.iter().enumerate() {
             let path = folder.join(shard_name(number, groups.len()));
-            writers.push(TensorWriter::create(&path, group, &metadata)?);
+            writers.push(TensorWriter::create(&path, group, &[PT_FORMAT])?);
             places.extend(group.iter().map(|tensor| (tensor.name.clone(), number)));
         }
         Ok(Self { folder: folder.to_owned(), shards: writers, places, total_bytes })

@@ -70,11 +70,12 @@ impl TensorFile {
 
     /// The numbers of the tensor called `name` in single precision; an error unless they are F32, BF16 or F16.
     pub fn f32(&self, name: &str) -> Result<Vec<f32>, FormatError> {
-        to_f32(self.tensor(name)?).map_err(|dtype| FormatError::Tensor {
+        let tensor = self.tensor(name)?;
+        to_f32(&tensor).map_err(|_| FormatError::Tensor {
             path: self.path.clone(),
             tensor: name.to_owned(),
             expected: "dtype F32, BF16 or F16".into(),
-            got: format!("{dtype:?}"),
+            got: format!("{:?}", tensor.dtype),
         })
     }
 
@@ -95,13 +96,13 @@ impl TensorFile {
     }
 }
 
-/// The numbers of an F32, BF16 or F16 tensor in single precision (exact in all three cases); of any other type, its dtype.
-pub fn to_f32(tensor: TensorRef<'_>) -> Result<Vec<f32>, Dtype> {
+/// The numbers of an F32, BF16 or F16 tensor in single precision (exact in all three cases); of any other type an error.
+pub fn to_f32(tensor: &TensorRef<'_>) -> Result<Vec<f32>, FormatError> {
     match tensor.dtype {
         Dtype::F32 => Ok(convert(tensor.bytes, f32::from_le_bytes)),
         Dtype::BF16 => Ok(convert(tensor.bytes, |bytes| half::bf16::from_le_bytes(bytes).to_f32())),
         Dtype::F16 => Ok(convert(tensor.bytes, |bytes| half::f16::from_le_bytes(bytes).to_f32())),
-        other => Err(other),
+        got => Err(FormatError::Dtype { got }),
     }
 }
 

@@ -26,7 +26,7 @@ pub struct TensorLayout {
 pub fn write_tensors(
     path: &Path,
     tensors: &[(String, TensorView<'_>)],
-    metadata: &BTreeMap<String, String>,
+    metadata: &[(&str, &str)],
 ) -> Result<(), FormatError> {
     let layout: Vec<_> = tensors.iter().map(|(name, view)| TensorLayout::of(name, view)).collect();
     let mut writer = TensorWriter::create(path, &layout, metadata)?;
@@ -64,7 +64,7 @@ impl TensorLayout {
 /// # use inkstone_formats::safetensors::{TensorLayout, TensorWriter, f32_bytes};
 /// # fn main() -> Result<(), inkstone_formats::FormatError> {
 /// let layout = [TensorLayout::f32("a", &[2]), TensorLayout::f32("b", &[1])];
-/// let mut writer = TensorWriter::create("moments.safetensors".as_ref(), &layout, &Default::default())?;
+/// let mut writer = TensorWriter::create("moments.safetensors".as_ref(), &layout, &[])?;
 /// writer.write("b", f32_bytes(&[3.0]))?;
 /// writer.write("a", f32_bytes(&[1.0, 2.0]))?;
 /// writer.finish()
@@ -79,11 +79,7 @@ pub struct TensorWriter {
 
 impl TensorWriter {
     /// Begins the file that will be `path`. The order of `layout` does not matter; a name that comes twice is an error.
-    pub fn create(
-        path: &Path,
-        layout: &[TensorLayout],
-        metadata: &BTreeMap<String, String>,
-    ) -> Result<Self, FormatError> {
+    pub fn create(path: &Path, layout: &[TensorLayout], metadata: &[(&str, &str)]) -> Result<Self, FormatError> {
         let placed = place(path, layout)?;
         let missing = placed.iter().map(|(name, info)| (name.clone(), info.data_offsets)).collect();
         let header = header_bytes(path, placed, metadata)?;
@@ -161,14 +157,15 @@ fn refuse_names(path: &Path, layout: &[TensorLayout]) -> Result<(), FormatError>
 fn header_bytes(
     path: &Path,
     placed: Vec<(String, TensorInfo)>,
-    metadata: &BTreeMap<String, String>,
+    metadata: &[(&str, &str)],
 ) -> Result<Vec<u8>, FormatError> {
     let bad = |detail: String| FormatError::Header { path: path.to_owned(), detail };
     let checked = Metadata::new(None, placed.clone()).map_err(|error| bad(error.to_string()))?;
     drop(checked);
     let mut entries = serde_json::Map::new();
     if !metadata.is_empty() {
-        entries.insert("__metadata__".into(), serde_json::json!(metadata));
+        let sorted: BTreeMap<_, _> = metadata.iter().copied().collect();
+        entries.insert("__metadata__".into(), serde_json::json!(sorted));
     }
     for (name, info) in placed {
         entries.insert(name, serde_json::to_value(info).map_err(|error| bad(error.to_string()))?);

@@ -106,8 +106,13 @@ pub struct EventWriter {
 }
 
 impl EventWriter {
+    /// Begins a new file in `folder`, named after time, machine and process. See [`create_named`](Self::create_named).
+    pub fn create(folder: &Path) -> Result<Self, FormatError> {
+        Self::create_named(folder, &EventFileName::now())
+    }
+
     /// Begins a new file in `folder`, which is made if need be. A file of that name that is there already is an error.
-    pub fn create(folder: &Path, name: &EventFileName) -> Result<Self, FormatError> {
+    pub fn create_named(folder: &Path, name: &EventFileName) -> Result<Self, FormatError> {
         std::fs::create_dir_all(folder).map_err(FormatError::io(folder, "create"))?;
         let path = folder.join(name.file_name());
         let file = File::create_new(&path).map_err(FormatError::io(&path, "create"))?;
@@ -152,8 +157,14 @@ impl EventWriter {
         &self.path
     }
 
-    /// Writes one event with several scalars of a step, e.g. `train/loss`. `wall_time` is in seconds since 1970.
-    pub fn scalars(&mut self, step: i64, wall_time: f64, scalars: &[(&str, f32)]) -> Result<(), FormatError> {
+    /// Writes one event with several scalars of a step, e.g. `train/loss`, as of now.
+    pub fn scalars(&mut self, step: i64, scalars: &[(&str, f32)]) -> Result<(), FormatError> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |elapsed| elapsed.as_secs_f64());
+        self.scalars_at(step, now, scalars)
+    }
+
+    /// [`scalars`](Self::scalars) as of `wall_time`, in seconds since 1970.
+    pub fn scalars_at(&mut self, step: i64, wall_time: f64, scalars: &[(&str, f32)]) -> Result<(), FormatError> {
         let scalars = scalars.iter().map(|&(tag, value)| (tag.to_owned(), value)).collect();
         self.write(&Event { wall_time, step, file_version: None, scalars })
     }

@@ -91,8 +91,8 @@ fn a_damaged_config_never_panics() {
 fn every_flipped_bit_of_an_event_file_is_found() {
     let folder = tempdir().unwrap();
     let name = EventFileName { seconds: 1, host: "h".into(), process: 1 };
-    let mut writer = EventWriter::create(folder.path(), &name).unwrap();
-    writer.scalars(300, 2.0, &[("train/loss", 1.0)]).unwrap();
+    let mut writer = EventWriter::create_named(folder.path(), &name).unwrap();
+    writer.scalars_at(300, 2.0, &[("train/loss", 1.0)]).unwrap();
     writer.flush().unwrap();
     let path = writer.path().to_owned();
     flips(&path, usize::MAX, |bit| {

@@ -11,10 +11,6 @@ use inkstone_formats::safetensors::{
 use proptest::prelude::*;
 use tempfile::tempdir;
 
-fn no_metadata() -> BTreeMap<String, String> {
-    BTreeMap::new()
-}
-
 /// A file with this JSON header and so many bytes of numbers.
 fn raw(path: &Path, header: &str, data: usize) {
     let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
@@ -43,10 +39,10 @@ fn types_of_numbers_and_names_survive() {
         ("none".to_owned(), TensorView::f32(&[0, 7], &[])),
         ("scalar".to_owned(), TensorView::f32(&[], &[9.0])),
     ];
-    let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
-    write_tensors(&path, &tensors, &metadata).unwrap();
+    write_tensors(&path, &tensors, &[("format", "pt"), ("by", "us")]).unwrap();
 
     let file = TensorFile::open(&path).unwrap();
+    let metadata = BTreeMap::from([("format", "pt"), ("by", "us")].map(|(key, value)| (key.into(), value.into())));
     assert_eq!(file.metadata(), &metadata);
     assert_eq!(file.names().collect::<Vec<_>>(), ["brain", "half", "none", "scalar", "墨"]);
     assert_eq!(file.f32("墨").unwrap(), [1.5, f32::NEG_INFINITY]);
@@ -67,7 +63,7 @@ fn the_format_library_reads_it_and_lays_it_out_alike() {
         ("a".to_owned(), TensorView { dtype: Dtype::U8, shape: &[3], bytes: &[1, 2, 3] }),
         ("c".to_owned(), TensorView::f32(&[1, 3], &numbers)),
     ];
-    write_tensors(&path, &tensors, &no_metadata()).unwrap();
+    write_tensors(&path, &tensors, &[]).unwrap();
     let theirs = tensors.iter().map(|(name, view)| {
         (name, safetensors::tensor::TensorView::new(view.dtype, view.shape.to_vec(), view.bytes).unwrap())
     });
@@ -81,7 +77,7 @@ fn order_of_writing_decides_nothing() {
     let layout = [TensorLayout::f32("a", &[1]), TensorLayout::f32("b", &[2])];
     let reversed = [layout[1].clone(), layout[0].clone()];
     for (path, layout, first) in [(&one, &layout, "a"), (&two, &reversed, "b")] {
-        let mut writer = TensorWriter::create(path, layout, &no_metadata()).unwrap();
+        let mut writer = TensorWriter::create(path, layout, &[]).unwrap();
         let second = if first == "a" { "b" } else { "a" };
         for name in [first, second] {
             let numbers: &[f32] = if name == "a" { &[1.0] } else { &[2.0, 3.0] };
@@ -99,7 +95,7 @@ fn an_unfinished_file_never_appears() {
     fs::write(&path, "the one before").unwrap();
     let layout = [TensorLayout::f32("a", &[1]), TensorLayout::f32("b", &[1])];
 
-    let mut writer = TensorWriter::create(&path, &layout, &no_metadata()).unwrap();
+    let mut writer = TensorWriter::create(&path, &layout, &[]).unwrap();
     writer.write("a", f32_bytes(&[1.0])).unwrap();
     let message = writer.finish().unwrap_err().to_string();
     assert!(message.contains("`b`"), "{message}");
@@ -112,16 +108,16 @@ fn a_writer_refuses_what_the_layout_does_not_hold() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("a.safetensors");
     let layout = [TensorLayout::f32("a", &[2])];
-    let mut writer = TensorWriter::create(&path, &layout, &no_metadata()).unwrap();
+    let mut writer = TensorWriter::create(&path, &layout, &[]).unwrap();
     assert!(matches!(writer.write("x", &[]), Err(FormatError::Tensor { tensor, .. }) if tensor == "x"));
     assert!(matches!(writer.write("a", &[0; 4]), Err(FormatError::Tensor { expected, .. }) if expected == "8 bytes"));
 
     for names in [["a", "a"], ["a", "__metadata__"]] {
         let layout = names.map(|name| TensorLayout::f32(name, &[1]));
-        assert!(matches!(TensorWriter::create(&path, &layout, &no_metadata()), Err(FormatError::Tensor { .. })));
+        assert!(matches!(TensorWriter::create(&path, &layout, &[]), Err(FormatError::Tensor { .. })));
     }
     let layout = [TensorLayout::f32("huge", &[usize::MAX, 2])];
-    assert!(matches!(TensorWriter::create(&path, &layout, &no_metadata()), Err(FormatError::Tensor { .. })));
+    assert!(matches!(TensorWriter::create(&path, &layout, &[]), Err(FormatError::Tensor { .. })));
 }
 
 #[test]
@@ -129,7 +125,7 @@ fn a_missing_tensor_is_named_with_its_nearest() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("a.safetensors");
     let tensors = [("model.norm.weight".to_owned(), TensorView::f32(&[1], &[0.0]))];
-    write_tensors(&path, &tensors, &no_metadata()).unwrap();
+    write_tensors(&path, &tensors, &[]).unwrap();
     let message = TensorFile::open(&path).unwrap().tensor("model.norm.bias").unwrap_err().to_string();
     assert!(message.contains("`model.norm.bias`") && message.contains("`model.norm.weight`"), "{message}");
 }
@@ -139,7 +135,7 @@ fn integers_are_not_taken_for_weights() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("a.safetensors");
     let tensors = [("ids".to_owned(), TensorView { dtype: Dtype::U8, shape: &[1], bytes: &[7] })];
-    write_tensors(&path, &tensors, &no_metadata()).unwrap();
+    write_tensors(&path, &tensors, &[]).unwrap();
     let message = TensorFile::open(&path).unwrap().f32("ids").unwrap_err().to_string();
     assert!(message.contains("`ids`") && message.contains("U8"), "{message}");
 }
@@ -210,7 +206,7 @@ proptest! {
         let shapes: Vec<[usize; 1]> = tensors.values().map(|numbers| [numbers.len()]).collect();
         let views: Vec<_> = tensors.iter().zip(&shapes)
             .map(|((name, numbers), shape)| (name.clone(), TensorView::f32(shape, numbers))).collect();
-        write_tensors(&path, &views, &no_metadata()).unwrap();
+        write_tensors(&path, &views, &[]).unwrap();
         let file = TensorFile::open(&path).unwrap();
         prop_assert_eq!(file.names().len(), tensors.len());
         for (name, numbers) in &tensors {

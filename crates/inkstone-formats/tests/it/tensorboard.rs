@@ -14,9 +14,9 @@ fn name() -> EventFileName {
 
 fn written(steps: i64) -> (TempDir, PathBuf) {
     let folder = tempdir().unwrap();
-    let mut writer = EventWriter::create(folder.path(), &name()).unwrap();
+    let mut writer = EventWriter::create_named(folder.path(), &name()).unwrap();
     for step in 0..steps {
-        writer.scalars(step, 1.5, &[("train/loss", step as f32), ("学习率", 0.25)]).unwrap();
+        writer.scalars_at(step, 1.5, &[("train/loss", step as f32), ("学习率", 0.25)]).unwrap();
     }
     writer.flush().unwrap();
     let path = writer.path().to_owned();
@@ -45,7 +45,7 @@ fn the_name_is_the_one_that_viewers_look_for() {
 #[test]
 fn an_existing_file_is_not_written_over() {
     let (folder, _path) = written(1);
-    assert!(matches!(EventWriter::create(folder.path(), &name()), Err(FormatError::Io { .. })));
+    assert!(matches!(EventWriter::create_named(folder.path(), &name()), Err(FormatError::Io { .. })));
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn resuming_removes_later_steps_and_the_record_that_was_cut_off() {
     assert_eq!((log.events.len(), log.damage.is_some()), (5, true));
 
     let mut writer = EventWriter::resume(&path, 2).unwrap();
-    writer.scalars(3, 2.0, &[("train/loss", 9.0)]).unwrap();
+    writer.scalars_at(3, 2.0, &[("train/loss", 9.0)]).unwrap();
     drop(writer);
     let log = read_events(&path).unwrap();
     assert_eq!(log.damage, None);
