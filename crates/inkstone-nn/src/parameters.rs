@@ -111,7 +111,7 @@ impl ModuleMapper for Updater<'_> {
 }
 
 /// The values of a tensor, without a copy on the CPU device.
-fn with_values<const D: usize>(tensor: Tensor<D>, see: impl FnOnce(&[f32])) {
+pub(crate) fn with_values<const D: usize>(tensor: Tensor<D>, see: impl FnOnce(&[f32])) {
     match tensor.clone().inner().try_into_primitive::<Flex>() {
         Ok(primitive) => {
             let primitive = if primitive.is_contiguous() { primitive } else { primitive.to_contiguous() };

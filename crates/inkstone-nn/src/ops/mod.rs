@@ -11,8 +11,8 @@ mod fused;
 use std::sync::{Arc, Mutex};
 
 use burn::backend::{Dispatch, DispatchDevice};
-use burn::tensor::{Device, Tensor};
-use inkstone_kernels::Precision;
+use burn::tensor::{Device, Tensor, TensorData};
+use inkstone_kernels::{AttentionShape, Precision};
 
 use fused::Fused;
 
@@ -118,4 +118,27 @@ pub fn cross_entropy(logits: Tensor<2>, labels: Arc<[i32]>) -> CrossEntropy {
         Tensor::from_dispatch(<Dispatch as Fused>::cross_entropy(logits.into_dispatch(), labels, Arc::clone(&losses)));
     let losses = std::mem::take(&mut *losses.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
     CrossEntropy { mean, losses, counted }
+}
+
+/// Adds the values of `x` to the end of a cache.
+pub fn append(cache: &mut Vec<f32>, x: Tensor<4>) {
+    crate::parameters::with_values(x, |values| cache.extend_from_slice(values));
+}
+
+/// [`attention`] of `q[1, t, h, d]` over cached keys and values `[s, g, d]`, without a graph.
+pub fn attention_over(
+    q: Tensor<4>,
+    (k, v): (&[f32], &[f32]),
+    kv_heads: usize,
+    starts: Arc<[u32]>,
+    scale: f32,
+) -> Tensor<4> {
+    let [batch, queries, heads, head_dim] = q.dims();
+    let shape =
+        AttentionShape { batch, queries, keys: k.len() / (kv_heads * head_dim), heads, kv_heads, head_dim, scale };
+    let mut out = vec![0.0; batch * queries * heads * head_dim];
+    let mut lse = vec![0.0; batch * heads * queries];
+    let device = q.device();
+    crate::parameters::with_values(q, |q| inkstone_kernels::attention(&mut out, &mut lse, (q, k, v), &starts, shape));
+    Tensor::from_data(TensorData::new(out, [batch, queries, heads, head_dim]), &device)
 }
