@@ -83,11 +83,15 @@ fn matches(given: &str, base: &Path, files: &mut Vec<PathBuf>) -> Result<(), Cor
     } else {
         format!("{}/{given}", glob::Pattern::escape(&base.to_string_lossy()))
     };
+    let options = glob::MatchOptions {
+        require_literal_leading_dot: true,
+        ..glob::MatchOptions::new()
+    };
     let refuse = |reason: String| CorpusError::Pattern {
         pattern: given.to_owned(),
         reason,
     };
-    for entry in glob::glob(&whole).map_err(|error| refuse(error.to_string()))? {
+    for entry in glob::glob_with(&whole, options).map_err(|error| refuse(error.to_string()))? {
         let path = entry.map_err(|error| {
             let path = error.path().to_owned();
             CorpusError::io(&path)(error.into())
