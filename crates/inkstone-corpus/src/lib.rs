@@ -13,6 +13,8 @@ pub mod shards;
 pub mod stage;
 
 mod pipeline;
+mod settings;
+mod text;
 
 pub use chat::stage::ChatStage;
 pub use document::{Document, DocumentId, Split, read_documents};

@@ -6,19 +6,18 @@ use std::path::{Path, PathBuf};
 use inkstone_recipe::{Context, Estimate, Forecast, Input, Machine, Metrics, Stage, StageError};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick, is_nfkc_quick};
 
-use crate::error::CorpusError;
 use crate::pipeline::{Body, Job, Part, Settings};
-use crate::read::source::{Source, expand};
+use crate::read::source::expand;
 use crate::read::{Content, Format, Unit};
+use crate::settings::{
+    check_origin, check_share, estimate, forecast_bytes, hundred, inputs, one, one_in_twenty,
+    one_mebibyte, sources, yes,
+};
+use crate::text::{cut, keys_of, kind_of, normalize, take_meta};
 
 pub use crate::pipeline::SplitKind;
-
-/// Bytes of source text that both passes read, hash, compress and write in a second on one core.
-const BYTES_PER_SECOND: f64 = 50e6;
-/// Peak memory of the pipeline beside what the documents themselves take.
-const BASE_PEAK_BYTES: u64 = 64 << 20;
+pub use crate::text::Normalization;
 
 /// Reads texts; see [`CorpusConfig`].
 #[derive(Debug)]
@@ -89,35 +88,6 @@ impl TextKeys {
             Self::Many(names) => names,
         }
     }
-}
-
-/// A Unicode normalisation form.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Normalization {
-    /// Composed characters, nothing lost.
-    #[default]
-    Nfc,
-    /// Also compatibility characters (full-width Latin, ligatures) in their plain form.
-    Nfkc,
-    /// As it is.
-    None,
-}
-
-pub(crate) fn one_mebibyte() -> usize {
-    1 << 20
-}
-pub(crate) fn yes() -> bool {
-    true
-}
-pub(crate) fn one_in_twenty() -> f64 {
-    0.05
-}
-pub(crate) fn one() -> u64 {
-    1
-}
-pub(crate) fn hundred() -> u64 {
-    100
 }
 
 impl Stage for CorpusStage {
@@ -237,190 +207,5 @@ impl CorpusConfig {
                 meta,
             });
         }
-    }
-}
-
-/// Where to cut a text that is longer than `max`: behind the last line feed, or else between two
-/// characters.
-fn cut(text: &str, max: usize) -> usize {
-    let at = text.floor_char_boundary(max);
-    text[..at].rfind('\n').map_or(at, |newline| newline + 1)
-}
-
-fn normalize(text: &str, form: Normalization) -> String {
-    let normal = match form {
-        _ if text.is_ascii() => true,
-        Normalization::None => true,
-        Normalization::Nfc => is_nfc_quick(text.chars()) == IsNormalized::Yes,
-        Normalization::Nfkc => is_nfkc_quick(text.chars()) == IsNormalized::Yes,
-    };
-    match form {
-        _ if normal => text.to_owned(),
-        Normalization::Nfkc => text.nfkc().collect(),
-        _ => text.nfc().collect(),
-    }
-}
-
-/// A record's own `meta`, where it is an object.
-pub(crate) fn take_meta(value: &mut Value) -> Map<String, Value> {
-    match value.get_mut("meta").map(Value::take) {
-        Some(Value::Object(meta)) => meta,
-        _ => Map::new(),
-    }
-}
-
-/// What a JSON value is, in words.
-pub(crate) fn kind_of(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a truth value",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "an array",
-        Value::Object(_) => "an object",
-    }
-}
-
-/// The first keys of a record, for a complaint about a missing one.
-pub(crate) fn keys_of(object: &Map<String, Value>) -> String {
-    let names: Vec<_> = object
-        .keys()
-        .take(8)
-        .map(|name| format!("`{name}`"))
-        .collect();
-    if names.is_empty() {
-        "the record is empty".to_owned()
-    } else {
-        format!("the record has {}", names.join(", "))
-    }
-}
-
-pub(crate) fn check_origin(from: Option<&String>, paths: &[String]) -> Result<(), String> {
-    match (from, paths) {
-        (None, []) => Err(
-            "`paths` is missing: name files, folders or patterns (or a world stage in `from`)"
-                .to_owned(),
-        ),
-        (Some(_), [_, ..]) => Err("`paths` and `from` can't both be set".to_owned()),
-        _ => Ok(()),
-    }
-}
-
-pub(crate) fn check_share(validation: f64) -> Result<(), String> {
-    let good = (0.0..=0.5).contains(&validation);
-    if good {
-        Ok(())
-    } else {
-        Err(format!(
-            "`validation` is {validation}, and must be between 0 and 0.5"
-        ))
-    }
-}
-
-pub(crate) fn inputs(from: Option<&String>) -> Vec<Input> {
-    from.iter()
-        .map(|stage| Input {
-            field: "from",
-            stage: (*stage).clone(),
-            kinds: &["world"],
-        })
-        .collect()
-}
-
-/// The files of a world whose names begin with `prefix`, or those that the recipe names.
-pub(crate) fn sources(
-    prefix: Option<&str>,
-    paths: &[String],
-    format: Format,
-    context: &Context<'_>,
-) -> Result<Vec<Source>, CorpusError> {
-    let (files, base, format) = match prefix {
-        None => (
-            expand(paths, &context.base, format)?,
-            context.base.clone(),
-            format,
-        ),
-        Some(prefix) => {
-            let folder = context.input("from").folder.clone();
-            (
-                expand(&[format!("{prefix}.*.jsonl")], &folder, Format::Jsonl)?,
-                folder,
-                Format::Jsonl,
-            )
-        }
-    };
-    files
-        .into_iter()
-        .map(|path| Source::new(path, &base, format))
-        .collect()
-}
-
-/// The size of what will be read, as far as it can be told before.
-pub(crate) fn forecast_bytes(
-    paths: &[String],
-    format: Format,
-    inputs: &BTreeMap<String, Forecast>,
-    prefix: &str,
-) -> Option<f64> {
-    let Some(world) = inputs.get("from") else {
-        return size_of_files(paths, Path::new("."), format);
-    };
-    let named = [format!("{prefix}_bytes"), "bytes".to_owned()];
-    let metric = named
-        .iter()
-        .find_map(|name| world.metrics.get(name).copied());
-    let measured = || {
-        size_of_files(
-            &[format!("{prefix}.*.jsonl")],
-            world.folder.as_deref()?,
-            Format::Jsonl,
-        )
-    };
-    metric.or_else(measured)
-}
-
-fn size_of_files(paths: &[String], base: &Path, format: Format) -> Option<f64> {
-    let files = expand(paths, base, format).ok()?;
-    let sizes = files
-        .iter()
-        .map(|path| std::fs::metadata(path).map(|data| data.len()));
-    sizes
-        .sum::<std::io::Result<u64>>()
-        .ok()
-        .map(|bytes| bytes as f64)
-}
-
-/// Typical bytes of a document, for want of knowing better.
-const BYTES_PER_DOCUMENT: f64 = 1000.0;
-
-/// From the size of the sources to what will come of them.
-pub(crate) fn estimate(
-    bytes: Option<f64>,
-    validation: f64,
-    names: &[&str],
-    longest: u64,
-) -> Estimate {
-    let Some(bytes) = bytes else {
-        return Estimate::default();
-    };
-    let mut metrics = BTreeMap::from([
-        ("bytes".to_owned(), bytes),
-        ("characters".to_owned(), bytes),
-        ("train_bytes".to_owned(), bytes * (1.0 - validation)),
-        ("train_characters".to_owned(), bytes * (1.0 - validation)),
-        ("validation_bytes".to_owned(), bytes * validation),
-    ]);
-    for name in names {
-        let documents = (bytes / BYTES_PER_DOCUMENT).ceil();
-        metrics.insert((*name).to_owned(), documents);
-        metrics.insert(format!("train_{name}"), documents * (1.0 - validation));
-        metrics.insert(format!("validation_{name}"), documents * validation);
-    }
-    Estimate {
-        seconds: Some(bytes / BYTES_PER_SECOND),
-        peak_bytes: Some(BASE_PEAK_BYTES + 8 * longest),
-        bytes: Some((bytes / 2.5) as u64),
-        metrics,
-        ..Estimate::default()
     }
 }

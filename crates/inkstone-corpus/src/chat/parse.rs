@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{Message, Role};
-use crate::stage::{keys_of, kind_of};
+use crate::text::{keys_of, kind_of};
 
 /// Why a record is not a conversation to learn from.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -11,10 +11,11 @@ use super::parse::parse_record;
 use crate::pipeline::{Body, Job, Part, Settings, SplitKind};
 use crate::read::source::expand;
 use crate::read::{Content, Format, Unit};
-use crate::stage::{
+use crate::settings::{
     check_origin, check_share, estimate, forecast_bytes, hundred, inputs, one, one_in_twenty,
-    one_mebibyte, sources, take_meta, yes,
+    one_mebibyte, sources, yes,
 };
+use crate::text::take_meta;
 
 /// Reads chat data; see [`ChatConfig`].
 #[derive(Debug)]

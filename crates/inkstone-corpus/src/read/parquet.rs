@@ -1,5 +1,6 @@
 //! Parquet, a batch of rows at a time.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use arrow_array::cast::AsArray;
@@ -35,7 +36,8 @@ pub(crate) fn read_parquet<R: ChunkReader + 'static>(
     };
     let builder =
         ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| broken(0)(e.to_string()))?;
-    let roots = string_columns(builder.schema(), columns);
+    let roots = string_columns(builder.schema(), columns)
+        .map_err(|reason| CorpusError::malformed(path, 0, reason))?;
     let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
     let batches = builder
         .with_projection(mask)
@@ -59,13 +61,22 @@ pub(crate) fn read_parquet<R: ChunkReader + 'static>(
     Ok(())
 }
 
-fn string_columns(schema: &Schema, wanted: Option<&[String]>) -> Vec<usize> {
-    let named = |name: &String| wanted.is_none_or(|names| names.contains(name));
+/// The columns to decode: all strings, or those that are wanted, which must be there.
+fn string_columns(schema: &Schema, wanted: Option<&[String]>) -> Result<Vec<usize>, String> {
     let fields = schema.fields().iter().enumerate();
-    fields
-        .filter(|(_, f)| is_string(f.data_type()) && named(f.name()))
-        .map(|(at, _)| at)
-        .collect()
+    let strings = fields.filter(|(_, field)| is_string(field.data_type()));
+    let Some(names) = wanted else {
+        return Ok(strings.map(|(at, _)| at).collect());
+    };
+    let strings: BTreeMap<_, _> = strings.map(|(at, field)| (field.name(), at)).collect();
+    let position = |name: &String| {
+        let all: Vec<_> = strings.keys().collect();
+        strings
+            .get(name)
+            .copied()
+            .ok_or_else(|| format!("no column of strings `{name}`, only {all:?}"))
+    };
+    names.iter().map(position).collect()
 }
 
 fn is_string(kind: &DataType) -> bool {

@@ -6,7 +6,7 @@ use inkstone_corpus::{CorpusStage, Split};
 use inkstone_recipe::Stage;
 use serde_json::json;
 
-use crate::support::Desk;
+use crate::support::{Desk, message};
 
 fn gzip(text: &str) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
@@ -77,6 +77,8 @@ fn parquet_strings_of_every_kind() {
         desk.corpus(&["a.parquet"], json!({ "validation": 0.0 }))
             .unwrap();
         assert_eq!(desk.texts(Split::Train), texts, "{kind}");
+        let said = message(desk.corpus(&["a.parquet"], json!({ "text": "body" })));
+        assert!(said.contains("no column of strings `body`"), "{said}");
     }
 }
 
@@ -169,9 +171,7 @@ fn the_first_of_equal_documents_stays_after_normalisation() {
 
 #[test]
 fn pieces_put_together_are_the_file() {
-    let text: String = (0..500)
-        .map(|n| format!("第 {n} 行 of the text\r\n\n"))
-        .collect();
+    let text = "行 of the text\r\n\n一".repeat(500);
     let long_line = "墨".repeat(1_000);
     for whole in [text.clone() + &long_line, text, long_line] {
         let desk = Desk::with(&[("a.txt", whole.as_bytes())]);
