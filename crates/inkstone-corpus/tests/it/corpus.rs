@@ -1,9 +1,10 @@
 //! Reading, deduplicating and splitting texts.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 
-use inkstone_corpus::{CorpusStage, Split};
-use inkstone_recipe::Stage;
+use inkstone_corpus::{ChatStage, CorpusStage, Split};
+use inkstone_recipe::{Machine, Stage};
 use serde_json::json;
 
 use crate::support::{Desk, message};
@@ -297,4 +298,53 @@ fn a_wish_to_stop_is_heard() {
         result,
         Err(inkstone_recipe::StageError::Interrupted)
     ));
+}
+
+#[test]
+fn a_world_gives_its_texts_and_its_instructions() {
+    let text = br#"{"id":"t1","text":"Ada is a baker.","meta":{"lang":"en","kind":"story"}}"#;
+    let chat = br#"{"messages":[{"role":"user","content":"Who is Ada?"},{"role":"assistant","content":"A baker."}]}"#;
+    let mut desk = Desk::with(&[
+        ("w/texts.en.jsonl", text.as_slice()),
+        (
+            "w/texts.zh.jsonl",
+            "{\"text\":\"阿达是面包师。\"}".as_bytes(),
+        ),
+        ("w/instructions.en.jsonl", chat.as_slice()),
+        ("w/facts.jsonl", b"{}"),
+    ]);
+    desk.give_world("w");
+    desk.run::<CorpusStage>(json!({ "from": "w", "validation": 0.0 }))
+        .unwrap();
+    let documents = desk.documents(Split::Train);
+    assert_eq!(
+        documents
+            .iter()
+            .map(|d| d.text.as_str())
+            .collect::<Vec<_>>(),
+        ["Ada is a baker.", "阿达是面包师。"]
+    );
+    assert_eq!(
+        (&documents[0].meta["kind"], &documents[0].meta["source"]),
+        (&json!("story"), &json!("texts.en.jsonl"))
+    );
+    desk.run::<ChatStage>(json!({ "from": "w", "validation": 0.0 }))
+        .unwrap();
+    assert_eq!(
+        desk.conversations(Split::Train)[0].messages[1].content,
+        "A baker."
+    );
+}
+
+#[test]
+fn the_size_is_foretold() {
+    let desk = Desk::with(&[("a.txt", &[b'x'; 5000])]);
+    let path = desk.folder.path().join("a.txt");
+    let config = serde_json::from_value(json!({ "paths": [path], "validation": 0.1 })).unwrap();
+    let estimate = CorpusStage::estimate(&config, &BTreeMap::new(), &Machine::default());
+    assert_eq!(
+        (estimate.metrics["bytes"], estimate.metrics["train_bytes"]),
+        (5000.0, 4500.0)
+    );
+    assert!(estimate.seconds.unwrap() > 0.0 && estimate.peak_bytes.unwrap() > 0);
 }

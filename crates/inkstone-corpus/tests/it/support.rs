@@ -6,7 +6,9 @@ use std::sync::Mutex;
 
 use inkstone_corpus::chat::{Conversation, read_conversations};
 use inkstone_corpus::{ChatStage, CorpusStage, Document, Split, read_documents};
-use inkstone_recipe::{Context, Interrupt, Metrics, Progress, Silent, Stage, StageError, Task};
+use inkstone_recipe::{
+    Artifact, Context, Interrupt, Metrics, Progress, Silent, Stage, StageError, Task,
+};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -30,6 +32,7 @@ pub(crate) struct Desk {
     pub(crate) listener: Listener,
     pub(crate) interrupt: Interrupt,
     pub(crate) seed: u64,
+    pub(crate) inputs: BTreeMap<String, Artifact>,
 }
 
 impl Desk {
@@ -40,6 +43,7 @@ impl Desk {
             listener: Listener::default(),
             interrupt: Interrupt::default(),
             seed: 7,
+            inputs: BTreeMap::new(),
         }
     }
 
@@ -56,6 +60,22 @@ impl Desk {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, bytes).unwrap();
         path
+    }
+
+    /// Makes an artifact of the files in `name` and gives it to the stage as its `from`.
+    pub(crate) fn give_world(&mut self, name: &str) {
+        let manifest = json!({
+            "format": 1, "kind": "world", "stage": name, "recipe": "r", "recipe_toml": "", "config": {}, "inputs": {},
+            "sources": [], "base": "", "seed": 7, "program": "0", "stage_version": 1, "numeric_path": "", "key": "k",
+            "content": "c", "started": "", "ended": "", "cost": { "seconds": 0.0, "peak_bytes": null, "joules": null },
+            "predicted": null, "metrics": {}, "files": [], "logs": [],
+        });
+        let (folder, manifest) = (
+            self.folder.path().join(name),
+            serde_json::from_value(manifest).unwrap(),
+        );
+        self.inputs
+            .insert("from".to_owned(), Artifact { folder, manifest });
     }
 
     pub(crate) fn out(&self) -> PathBuf {
