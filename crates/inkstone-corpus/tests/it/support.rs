@@ -93,7 +93,13 @@ impl Desk {
         let talk = (&self.listener as &dyn Progress, &self.interrupt);
         S::run(
             &config,
-            &Context::new((self.out(), state), BTreeMap::new(), self.seed, base, talk),
+            &Context::new(
+                (self.out(), state),
+                self.inputs.clone(),
+                self.seed,
+                base,
+                talk,
+            ),
         )
     }
 
