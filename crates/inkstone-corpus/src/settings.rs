@@ -9,10 +9,11 @@ use crate::error::CorpusError;
 use crate::read::Format;
 use crate::read::source::{Source, expand};
 
-/// Bytes of source text that both passes read, hash, compress and write in a second on one core.
+/// Bytes of source text that both passes read, hash, compress and write in a second on one core:
+/// measured on 2 GB of lines of 100 bytes, the slowest case; large documents take a third of it.
 const BYTES_PER_SECOND: f64 = 50e6;
-/// Peak memory of the pipeline beside what the documents themselves take.
-const BASE_PEAK_BYTES: u64 = 64 << 20;
+/// Peak memory of the pipeline beside what the documents themselves take: measured on the same.
+const BASE_PEAK_BYTES: u64 = 20 << 20;
 
 pub(crate) fn one_mebibyte() -> usize {
     1 << 20
