@@ -1,1 +1,22 @@
 //! Readers, documents, deduplication, token shards, the loader and the built-in sample world.
+//!
+//! Texts come in through [`read`], pass one pipeline (normalised, checked, deduplicated, split)
+//! in the stages [`CorpusStage`] and [`ChatStage`], are kept by the tokenizer as [`shards`], and
+//! leave through the [`loader`] as batches. Nothing here knows what a model is.
+
+pub mod chat;
+pub mod document;
+pub mod error;
+pub mod loader;
+pub mod read;
+pub mod shards;
+pub mod stage;
+
+mod pipeline;
+mod settings;
+mod text;
+
+pub use chat::stage::ChatStage;
+pub use document::{Document, DocumentId, Split, read_documents};
+pub use error::CorpusError;
+pub use stage::CorpusStage;

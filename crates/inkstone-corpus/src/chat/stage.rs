@@ -1,0 +1,141 @@
+//! The `chat` stage: chat data in, two deduplicated splits of conversations out.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use inkstone_recipe::{Context, Estimate, Forecast, Input, Machine, Metrics, Stage, StageError};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::parse::parse_record;
+use crate::pipeline::{Body, Job, Part, Settings, SplitKind};
+use crate::read::source::expand;
+use crate::read::{Content, Format, Unit};
+use crate::settings::{
+    check_origin, check_share, estimate, forecast_bytes, hundred, inputs, one, one_in_twenty,
+    one_mebibyte, sources, yes,
+};
+use crate::text::take_meta;
+
+/// Reads chat data; see [`ChatConfig`].
+#[derive(Debug)]
+pub struct ChatStage;
+
+/// The table of a `chat` stage.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChatConfig {
+    /// A `world` stage whose instructions are read. Either this or `paths`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// Files, folders and patterns, relative to the recipe. Read in sorted order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub paths: Vec<String>,
+    /// How they are written; by default told from each extension.
+    #[serde(default)]
+    pub format: Format,
+    /// Whether of equal conversations only the first stays; true.
+    #[serde(default = "yes")]
+    pub deduplicate: bool,
+    /// The share of conversations that is kept for validation; 0.05.
+    #[serde(default = "one_in_twenty")]
+    pub validation: f64,
+    /// How they are chosen; `hash`.
+    #[serde(default)]
+    pub split: SplitKind,
+    /// Conversations with fewer characters in all are dropped; 1.
+    #[serde(default = "one")]
+    pub min_characters: u64,
+    /// Bad records that are reported and passed over; one more is an error; 100.
+    #[serde(default = "hundred")]
+    pub max_bad_records: u64,
+}
+
+impl Stage for ChatStage {
+    type Config = ChatConfig;
+
+    const KIND: &'static str = "chat";
+    const VERSION: u32 = 1;
+    const SUMMARY: &'static str = "reads, deduplicates and splits conversations";
+
+    fn validate(config: &ChatConfig) -> Result<(), String> {
+        check_origin(config.from.as_ref(), &config.paths)?;
+        check_share(config.validation)?;
+        if config.format == Format::Text {
+            return Err("`format` can't be \"text\": conversations have keys".to_owned());
+        }
+        Ok(())
+    }
+
+    fn inputs(config: &ChatConfig) -> Vec<Input> {
+        inputs(config.from.as_ref())
+    }
+
+    fn sources(config: &ChatConfig, base: &Path) -> Result<Vec<PathBuf>, StageError> {
+        Ok(expand(&config.paths, base, config.format)?)
+    }
+
+    fn estimate(
+        config: &ChatConfig,
+        inputs: &BTreeMap<String, Forecast>,
+        _machine: &Machine,
+    ) -> Estimate {
+        let bytes = forecast_bytes(&config.paths, config.format, inputs, "instructions");
+        estimate(
+            bytes,
+            config.validation,
+            &["documents", "conversations"],
+            one_mebibyte() as u64,
+        )
+    }
+
+    fn run(config: &ChatConfig, context: &Context<'_>) -> Result<Metrics, StageError> {
+        let sources = sources(
+            config.from.is_some().then_some("instructions"),
+            &config.paths,
+            config.format,
+            context,
+        )?;
+        let job = Job {
+            context,
+            sources,
+            settings: config.settings(),
+            columns: None,
+            prepare: &prepare,
+        };
+        let mut metrics = job.run()?;
+        for split in ["", "train_", "validation_"] {
+            if let Some(count) = metrics.get(&format!("{split}documents")).cloned() {
+                metrics.insert(format!("{split}conversations"), count);
+            }
+        }
+        Ok(metrics)
+    }
+}
+
+impl ChatConfig {
+    fn settings(&self) -> Settings {
+        Settings {
+            unit: Unit::Line,
+            max_document_bytes: one_mebibyte(),
+            min_characters: self.min_characters,
+            max_bad_records: self.max_bad_records,
+            deduplicate: self.deduplicate,
+            validation: self.validation,
+            split: self.split,
+        }
+    }
+}
+
+fn prepare(content: Content<'_>, parts: &mut Vec<Part>) -> Result<(), String> {
+    let mut value = match content {
+        Content::Value(value) => value,
+        Content::Text(text) => Value::from(text),
+    };
+    let messages = parse_record(&value).map_err(|error| error.to_string())?;
+    parts.push(Part {
+        body: Body::Messages(messages),
+        meta: take_meta(&mut value),
+    });
+    Ok(())
+}

@@ -1,0 +1,129 @@
+//! Two passes over the sources: the first finds what is bad, short or a duplicate, the second
+//! writes what is left. Memory does not grow with the texts (a bit a document stays).
+
+mod dedup;
+mod pass;
+mod report;
+mod split;
+mod write;
+
+use inkstone_recipe::{Context, Metrics};
+use serde_json::{Map, Value};
+
+use crate::chat::Message;
+use crate::document::first_128_bits;
+use crate::error::CorpusError;
+use crate::read::source::Source;
+use crate::read::{Content, Unit};
+
+pub use split::SplitKind;
+
+/// What both stages over texts ask of the pipeline.
+pub(crate) struct Job<'a> {
+    pub(crate) context: &'a Context<'a>,
+    pub(crate) sources: Vec<Source>,
+    pub(crate) settings: Settings,
+    /// Columns of Parquet files that are needed; all where it is `None`.
+    pub(crate) columns: Option<Vec<String>>,
+    /// Makes the parts of a document from a record, or says what is wrong with it.
+    pub(crate) prepare: &'a Prepare<'a>,
+}
+
+/// Appends the parts of a record's document.
+pub(crate) type Prepare<'a> = dyn Fn(Content<'_>, &mut Vec<Part>) -> Result<(), String> + 'a;
+
+/// What the two stages have in common.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Settings {
+    pub(crate) unit: Unit,
+    pub(crate) max_document_bytes: usize,
+    pub(crate) min_characters: u64,
+    pub(crate) max_bad_records: u64,
+    pub(crate) deduplicate: bool,
+    pub(crate) validation: f64,
+    pub(crate) split: SplitKind,
+}
+
+/// What a document says.
+#[derive(Debug)]
+pub(crate) enum Body {
+    Text(String),
+    Messages(Vec<Message>),
+}
+
+/// A document, or one part of a long one, before it has a name.
+#[derive(Debug)]
+pub(crate) struct Part {
+    pub(crate) body: Body,
+    pub(crate) meta: Map<String, Value>,
+}
+
+/// How much text a document holds.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Size {
+    pub(crate) bytes: u64,
+    pub(crate) characters: u64,
+}
+
+impl Body {
+    fn texts(&self) -> impl Iterator<Item = &str> {
+        let (text, messages): (_, &[Message]) = match self {
+            Self::Text(text) => (Some(text.as_str()), &[]),
+            Self::Messages(messages) => (None, messages),
+        };
+        text.into_iter()
+            .chain(messages.iter().map(|message| message.content.as_str()))
+    }
+
+    pub(crate) fn size(&self) -> Size {
+        let sum = |size: Size, text: &str| Size {
+            bytes: size.bytes + text.len() as u64,
+            characters: size.characters + text.chars().count() as u64,
+        };
+        self.texts().fold(Size::default(), sum)
+    }
+
+    /// Whether there are fewer than `min` characters, white space at the ends not counted.
+    pub(crate) fn is_shorter_than(&self, min: u64) -> bool {
+        let enough = usize::try_from(min).unwrap_or(usize::MAX);
+        let characters = self.texts().flat_map(|text| text.trim().chars());
+        characters.take(enough).count() < enough
+    }
+
+    /// Equal for equal content only.
+    pub(crate) fn hash(&self) -> u128 {
+        let hash = match self {
+            Self::Text(text) => blake3::hash(text.as_bytes()),
+            Self::Messages(messages) => {
+                let mut hasher = blake3::Hasher::new();
+                for message in messages {
+                    hasher
+                        .update(&[message.role as u8])
+                        .update(&(message.content.len() as u64).to_le_bytes());
+                    hasher.update(message.content.as_bytes());
+                }
+                hasher.finalize()
+            }
+        };
+        first_128_bits(&hash)
+    }
+}
+
+impl Job<'_> {
+    /// Reads, decides and writes; returns the stage's metrics.
+    pub(crate) fn run(&self) -> Result<Metrics, CorpusError> {
+        let findings = pass::survey(self)?;
+        let totals = write::write(self, &findings)?;
+        if totals.validation.documents == 0 && self.settings.validation > 0.0 {
+            self.context
+                .progress
+                .warn("the validation split is empty: there is only one distinct document");
+        }
+        report::write(self, &findings, &totals)?;
+        Ok(totals.metrics(&findings))
+    }
+
+    pub(crate) fn source_bytes(&self) -> u64 {
+        self.sources.iter().map(|source| source.bytes).sum()
+    }
+}

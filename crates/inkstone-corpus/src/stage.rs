@@ -1,0 +1,211 @@
+//! The `corpus` stage: texts in, two deduplicated splits of documents out.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use inkstone_recipe::{Context, Estimate, Forecast, Input, Machine, Metrics, Stage, StageError};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::pipeline::{Body, Job, Part, Settings};
+use crate::read::source::expand;
+use crate::read::{Content, Format, Unit};
+use crate::settings::{
+    check_origin, check_share, estimate, forecast_bytes, hundred, inputs, one, one_in_twenty,
+    one_mebibyte, sources, yes,
+};
+use crate::text::{cut, keys_of, kind_of, normalize, take_meta};
+
+pub use crate::pipeline::SplitKind;
+pub use crate::text::Normalization;
+
+/// Reads texts; see [`CorpusConfig`].
+#[derive(Debug)]
+pub struct CorpusStage;
+
+/// The table of a `corpus` stage.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CorpusConfig {
+    /// A `world` stage whose texts are read. Either this or `paths`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// Files, folders and patterns, relative to the recipe. Read in sorted order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub paths: Vec<String>,
+    /// How they are written; by default told from each extension.
+    #[serde(default)]
+    pub format: Format,
+    /// The key (column) that holds the text, or several that are joined by line feeds; `text`.
+    #[serde(default)]
+    pub text: TextKeys,
+    /// What one document of a plain text is; `file`.
+    #[serde(default)]
+    pub document: Unit,
+    /// Longer documents are cut, at ends of lines where possible; 1 MiB. Bytes of UTF-8.
+    #[serde(default = "one_mebibyte")]
+    pub max_document_bytes: usize,
+    /// Unicode normalisation; `nfc`.
+    #[serde(default)]
+    pub normalization: Normalization,
+    /// Whether of documents with the same text only the first stays; true.
+    #[serde(default = "yes")]
+    pub deduplicate: bool,
+    /// The share of documents that is kept for validation; 0.05.
+    #[serde(default = "one_in_twenty")]
+    pub validation: f64,
+    /// How they are chosen; `hash`.
+    #[serde(default)]
+    pub split: SplitKind,
+    /// Documents with fewer characters are dropped; 1.
+    #[serde(default = "one")]
+    pub min_characters: u64,
+    /// Bad records that are reported and passed over; one more is an error; 100.
+    #[serde(default = "hundred")]
+    pub max_bad_records: u64,
+}
+
+/// One key, or several.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum TextKeys {
+    /// The text is the value of this key.
+    One(String),
+    /// The text is their values, joined by line feeds.
+    Many(Vec<String>),
+}
+
+impl Default for TextKeys {
+    fn default() -> Self {
+        Self::One("text".to_owned())
+    }
+}
+
+impl TextKeys {
+    fn names(&self) -> &[String] {
+        match self {
+            Self::One(name) => std::slice::from_ref(name),
+            Self::Many(names) => names,
+        }
+    }
+}
+
+impl Stage for CorpusStage {
+    type Config = CorpusConfig;
+
+    const KIND: &'static str = "corpus";
+    const VERSION: u32 = 1;
+    const SUMMARY: &'static str = "reads, normalises, deduplicates and splits texts";
+
+    fn validate(config: &CorpusConfig) -> Result<(), String> {
+        check_origin(config.from.as_ref(), &config.paths)?;
+        check_share(config.validation)?;
+        let names = config.text.names();
+        if names.is_empty() || names.iter().any(String::is_empty) {
+            return Err("`text` must name at least one key, such as \"text\"".to_owned());
+        }
+        if !(16..=1 << 28).contains(&config.max_document_bytes) {
+            return Err(
+                "`max_document_bytes` must be between 16 and 268435456 (256 MiB)".to_owned(),
+            );
+        }
+        Ok(())
+    }
+
+    fn inputs(config: &CorpusConfig) -> Vec<Input> {
+        inputs(config.from.as_ref())
+    }
+
+    fn sources(config: &CorpusConfig, base: &Path) -> Result<Vec<PathBuf>, StageError> {
+        Ok(expand(&config.paths, base, config.format)?)
+    }
+
+    fn estimate(
+        config: &CorpusConfig,
+        inputs: &BTreeMap<String, Forecast>,
+        _machine: &Machine,
+    ) -> Estimate {
+        let bytes = forecast_bytes(&config.paths, config.format, inputs, "texts");
+        estimate(
+            bytes,
+            config.validation,
+            &["documents"],
+            config.max_document_bytes as u64,
+        )
+    }
+
+    fn run(config: &CorpusConfig, context: &Context<'_>) -> Result<Metrics, StageError> {
+        let sources = sources(
+            config.from.is_some().then_some("texts"),
+            &config.paths,
+            config.format,
+            context,
+        )?;
+        let job = Job {
+            context,
+            sources,
+            settings: config.settings(),
+            columns: Some(config.text.names().to_vec()),
+            prepare: &|content, parts| config.prepare(content, parts),
+        };
+        Ok(job.run()?)
+    }
+}
+
+impl CorpusConfig {
+    fn settings(&self) -> Settings {
+        Settings {
+            unit: self.document,
+            max_document_bytes: self.max_document_bytes,
+            min_characters: self.min_characters,
+            max_bad_records: self.max_bad_records,
+            deduplicate: self.deduplicate,
+            validation: self.validation,
+            split: self.split,
+        }
+    }
+
+    fn prepare(&self, content: Content<'_>, parts: &mut Vec<Part>) -> Result<(), String> {
+        match content {
+            Content::Text(text) => self.add_parts(text, Map::new(), parts),
+            Content::Value(mut value) => {
+                let text = self.text_of(&value)?;
+                self.add_parts(&text, take_meta(&mut value), parts);
+            }
+        }
+        Ok(())
+    }
+
+    fn text_of(&self, value: &Value) -> Result<String, String> {
+        let object = value.as_object().ok_or("not an object with keys")?;
+        let mut texts = Vec::new();
+        for name in self.text.names() {
+            match object.get(name) {
+                Some(Value::String(text)) => texts.push(text.as_str()),
+                Some(other) => {
+                    return Err(format!("`{name}` is not a string but {}", kind_of(other)));
+                }
+                None => return Err(format!("there is no key `{name}`; {}", keys_of(object))),
+            }
+        }
+        Ok(texts.join("\n"))
+    }
+
+    fn add_parts(&self, text: &str, meta: Map<String, Value>, parts: &mut Vec<Part>) {
+        let mut rest = text;
+        while rest.len() > self.max_document_bytes {
+            let (head, tail) = rest.split_at(cut(rest, self.max_document_bytes));
+            parts.push(Part {
+                body: Body::Text(normalize(head, self.normalization)),
+                meta: meta.clone(),
+            });
+            rest = tail;
+        }
+        if !rest.is_empty() || parts.is_empty() {
+            parts.push(Part {
+                body: Body::Text(normalize(rest, self.normalization)),
+                meta,
+            });
+        }
+    }
+}
