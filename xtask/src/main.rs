@@ -1,2 +1,76 @@
-//! Developer commands.
-fn main() {}
+//! Developer commands, called as `cargo xtask NAME`. The only place that may call Python.
+//!
+//! Every command ends with 0 (it holds), 1 (it was checked and does not hold) or 2 (it could not be checked).
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a developer's command line talks")]
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod ci;
+mod draws;
+mod fresh;
+mod kill_drill;
+mod memory;
+mod parity;
+mod program;
+mod readme;
+mod repo;
+mod runs;
+mod threads;
+
+/// Developer commands of Inkstone.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", version)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Format, lints, tests, documentation, licences: what every change must pass
+    Ci(ci::Arguments),
+    /// Compare what we save and compute with the outside programs that users have
+    Parity(parity::Arguments),
+    /// Read, deduplicate, tokenise and shard a large generated text under a watch on memory
+    Memory(memory::Arguments),
+    /// Kill a run at random moments, resume it, and compare with one that was left alone
+    KillDrill(kill_drill::Arguments),
+    /// Compare the results of one thread, two threads, and two threads again
+    Threads(threads::Arguments),
+    /// Clone into an empty folder and run the commands of the README
+    Fresh(fresh::Arguments),
+}
+
+/// Whether what a command checks holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Holds,
+    Fails,
+}
+
+impl From<bool> for Verdict {
+    fn from(holds: bool) -> Self {
+        if holds { Self::Holds } else { Self::Fails }
+    }
+}
+
+fn main() -> ExitCode {
+    let verdict = match Arguments::parse().task {
+        Task::Ci(arguments) => ci::run(&arguments),
+        Task::Parity(arguments) => parity::run(&arguments),
+        Task::Memory(arguments) => memory::run(&arguments),
+        Task::KillDrill(arguments) => kill_drill::run(&arguments),
+        Task::Threads(arguments) => threads::run(&arguments),
+        Task::Fresh(arguments) => fresh::run(&arguments),
+    };
+    match verdict {
+        Ok(Verdict::Holds) => ExitCode::SUCCESS,
+        Ok(Verdict::Fails) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
