@@ -20,7 +20,7 @@ pub(crate) struct Data {
 impl Data {
     /// Opens both splits of the `tokens` artifact.
     pub(crate) fn open(tokens: &Path, config: &TrainingConfig, objective: &dyn Objective, seed: u64, pad_id: u32) -> Result<Self, TrainError> {
-        let shard = Arc::new(TokenShard::open(tokens, Split::Train)?);
+        let shard = open(tokens, Split::Train)?;
         let n_tokens = shard.n_tokens();
         if n_tokens == 0 {
             return Err(TrainError::NoTokens { split: "train", path: tokens.to_owned() });
@@ -29,12 +29,19 @@ impl Data {
             return Err(TrainError::ContextTooLong { context: config.context, tokens: n_tokens });
         }
         let loader = |shard| Loader::new(shard, loader_config(config, objective, seed, pad_id));
-        let validation = Arc::new(TokenShard::open(tokens, Split::Validation)?);
+        let validation = open(tokens, Split::Validation)?;
         Ok(Self {
             train: loader(shard)?,
             validation: if validation.n_tokens() == 0 { None } else { Some(loader(validation)?) },
         })
     }
+}
+
+/// Opens a split and compares it with its hash: a flipped bit would train on another token.
+fn open(tokens: &Path, split: Split) -> Result<Arc<TokenShard>, TrainError> {
+    let shard = TokenShard::open(tokens, split)?;
+    shard.check()?;
+    Ok(Arc::new(shard))
 }
 
 fn loader_config(config: &TrainingConfig, objective: &dyn Objective, seed: u64, pad_id: u32) -> LoaderConfig {

@@ -22,7 +22,7 @@ pub fn validation_loss(model: &Model, objective: &dyn Objective, loader: &mut Lo
     let mut sum = 0.0;
     let mut tokens = 0;
     for index in 0..batches.unwrap_or(all).min(all) {
-        let loss = objective.loss(&model, &loader.batch(index));
+        let loss = objective.loss(&model, &loader.pass_batch(index));
         sum += loss.losses.iter().map(|&x| f64::from(x)).sum::<f64>();
         tokens += loss.counted as u64;
     }

@@ -1,0 +1,267 @@
+//! The command line: clap types only.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Inkstone (砚): from a folder of texts to a language model that answers.
+#[derive(Debug, Parser)]
+#[command(name = "inkstone", version, about, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// Folder of recipes' results and of the artifact store
+    #[arg(long, global = true, env = "INKSTONE_RUNS", default_value = "runs", value_name = "DIR")]
+    pub(crate) runs: PathBuf,
+    /// Threads to compute with (default: all cores); results do not depend on it
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..).map(usize::from))]
+    pub(crate) threads: Option<usize>,
+    /// No progress bars
+    #[arg(long, global = true)]
+    pub(crate) no_progress: bool,
+    /// Only results and errors
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+}
+
+use clap::builder::TypedValueParser as _;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a recipe; what is cached is not done again
+    #[command(after_help = "Examples:\n  inkstone run                                  # the built-in quickstart\n  inkstone run recipes/tang-poems.toml --set pretrain.steps=500\n  inkstone run my.toml --from pretrain           # again from that stage on")]
+    Run(Run),
+    /// What a run would do: stages, what is cached, predicted time and memory
+    #[command(after_help = "Examples:\n  inkstone plan recipes/shakespeare-char.toml\n  inkstone plan quickstart --json")]
+    Plan(Plan),
+    /// Write a commented recipe fitted to a folder of texts
+    #[command(after_help = "Example:\n  inkstone new my-domain --texts ~/texts && inkstone run my-domain.toml")]
+    New(New),
+    /// Make an artifact again from its texts on, and compare bytes
+    #[command(after_help = "Example:\n  inkstone verify runs/quickstart/model")]
+    Verify(One),
+    /// What an artifact was made from, back to the texts
+    #[command(after_help = "Example:\n  inkstone show runs/quickstart/model")]
+    Show(One),
+    /// All artifacts of the store
+    Ls(Json),
+    /// Remove artifacts that no recipe's results need
+    Gc(Gc),
+    /// What differs between two artifacts: recipe, data, metrics
+    #[command(after_help = "Example:\n  inkstone diff runs/a/model runs/b/model\nExit code 1 when something differs.")]
+    Diff(Diff),
+    /// Talk to a model
+    #[command(after_help = "Examples:\n  inkstone chat -m runs/quickstart/model\n  inkstone chat -m runs/quickstart/model --prompt \"Where does the baker live?\"\n  cat questions.txt | inkstone chat -m runs/quickstart/model")]
+    Chat(Chat),
+    /// Let a model go on from a prompt
+    #[command(after_help = "Example:\n  inkstone generate -m runs/shakespeare-char/model --prompt \"ROMEO:\" --max-new-tokens 200")]
+    Generate(Generate),
+    /// Loss, perplexity and bits per byte of a model on a text
+    #[command(after_help = "Example:\n  inkstone eval runs/shakespeare-char/model --text notes.txt --json")]
+    Eval(Eval),
+    /// What a model is: architecture, parameters, tensors, tokenizer
+    Info(Model),
+    /// What this machine can do, and what is missing for what
+    Doctor(Json),
+    /// For the project's own checks
+    #[command(hide = true)]
+    Debug(Debug),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// A recipe file, or the name of a built-in one
+    #[arg(default_value = "quickstart")]
+    pub(crate) recipe: String,
+    /// Change a setting: stage.key=value
+    #[arg(long = "set", value_name = "STAGE.KEY=VALUE")]
+    pub(crate) sets: Vec<String>,
+    /// Run only this stage (may be repeated); its inputs must be cached
+    #[arg(long, value_name = "STAGE")]
+    pub(crate) only: Vec<String>,
+    /// Run this stage and all that depend on it, even when cached
+    #[arg(long, value_name = "STAGE")]
+    pub(crate) from: Option<String>,
+    /// Fail instead of waiting when another run holds the store
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+    /// Print the resolved recipe, with every default, and stop
+    #[arg(long)]
+    pub(crate) resolve: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Plan {
+    /// A recipe file, or the name of a built-in one
+    #[arg(default_value = "quickstart")]
+    pub(crate) recipe: String,
+    /// Change a setting: stage.key=value
+    #[arg(long = "set", value_name = "STAGE.KEY=VALUE")]
+    pub(crate) sets: Vec<String>,
+    /// For machines
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct New {
+    /// Name of the recipe; it is written to NAME.toml
+    pub(crate) name: String,
+    /// A folder (or file) of texts
+    #[arg(long, value_name = "DIR")]
+    pub(crate) texts: PathBuf,
+    /// Hours that the training may take on this machine
+    #[arg(long, default_value_t = 1.0)]
+    pub(crate) hours: f64,
+    /// Replace a file of that name
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct One {
+    /// A folder, a link below runs/, recipe/stage, or the beginning of an id
+    pub(crate) artifact: String,
+    /// For machines
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Json {
+    /// For machines
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Gc {
+    /// Only say what would go
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// For machines
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Diff {
+    /// An artifact
+    pub(crate) a: String,
+    /// Another one
+    pub(crate) b: String,
+    /// For machines
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Model {
+    /// A model folder, recipe/stage, or the beginning of an id
+    pub(crate) model: String,
+    /// For machines
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// How tokens are drawn.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Sampling {
+    /// Tokens of an answer at most
+    #[arg(long, default_value_t = 256, value_name = "N")]
+    pub(crate) max_new_tokens: usize,
+    /// 0: always the most likely token
+    #[arg(long, value_name = "T")]
+    pub(crate) temperature: Option<f32>,
+    /// Keep the K most likely tokens
+    #[arg(long, value_name = "K")]
+    pub(crate) top_k: Option<usize>,
+    /// Keep the most likely tokens that make up this share
+    #[arg(long, value_name = "P")]
+    pub(crate) top_p: Option<f32>,
+    /// Keep tokens at least this share as likely as the most likely one
+    #[arg(long, value_name = "P")]
+    pub(crate) min_p: Option<f32>,
+    /// Make tokens that occurred less likely (1: no change)
+    #[arg(long, default_value_t = 1.0, value_name = "X")]
+    pub(crate) repetition_penalty: f32,
+    /// End the answer before this text (may be repeated)
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) stop: Vec<String>,
+    /// The same seed gives the same answer
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Chat {
+    /// A model folder, recipe/stage, or the beginning of an id
+    #[arg(short, long, value_name = "MODEL")]
+    pub(crate) model: String,
+    /// Answer this once and stop
+    #[arg(long)]
+    pub(crate) prompt: Option<String>,
+    /// How the model is to behave
+    #[arg(long)]
+    pub(crate) system: Option<String>,
+    #[command(flatten)]
+    pub(crate) sampling: Sampling,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Generate {
+    /// A model folder, recipe/stage, or the beginning of an id
+    #[arg(short, long, value_name = "MODEL")]
+    pub(crate) model: String,
+    /// What to go on from
+    #[arg(long, default_value = "")]
+    pub(crate) prompt: String,
+    #[command(flatten)]
+    pub(crate) sampling: Sampling,
+    /// For machines
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Eval {
+    /// A model folder, recipe/stage, or the beginning of an id
+    pub(crate) model: String,
+    /// A UTF-8 text file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) text: PathBuf,
+    /// Tokens that the model sees at once (default: its own context)
+    #[arg(long, value_name = "N")]
+    pub(crate) context: Option<usize>,
+    /// For machines
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Debug {
+    #[command(subcommand)]
+    pub(crate) what: DebugCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DebugCommand {
+    /// {"ids": […]} on stdin → {"logits": [[…]…]}
+    Logits(DebugModel),
+    /// JSON strings, one a line → their ids
+    Tokenize(DebugModel),
+    /// {"messages": […], "add_generation_prompt": bool}, one a line → the rendered text
+    Render(DebugModel),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DebugModel {
+    #[arg(short, long)]
+    pub(crate) model: String,
+}

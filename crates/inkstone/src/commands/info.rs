@@ -1,0 +1,57 @@
+//! `inkstone info`.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use inkstone_formats::hf::ModelFolder;
+use inkstone_recipe::Artifact;
+use inkstone_tokenizer::Tokenizer;
+use serde_json::{Value, json};
+
+use crate::cli::Model;
+use crate::model;
+use crate::printer::{Printer, bytes, short};
+
+pub(crate) fn info(args: &Model, runs: &Path, printer: &Printer) -> anyhow::Result<ExitCode> {
+    let path = model::folder(&args.model, runs)?;
+    let folder = ModelFolder::open(&path).with_context(|| format!("opening {}", path.display()))?;
+    let tokenizer = Tokenizer::load(&path).ok();
+    let tensors: Vec<Value> = folder.tensors().map(|(name, tensor)| json!({"name": name, "shape": tensor.shape, "dtype": format!("{:?}", tensor.dtype), "bytes": tensor.bytes.len()})).collect();
+    let size: u64 = folder.tensors().map(|(_, tensor)| tensor.bytes.len() as u64).sum();
+    let parameters: usize = folder.tensors().map(|(_, tensor)| tensor.shape.iter().product::<usize>()).sum();
+    let made = Artifact::open(&path).ok().map(|artifact| artifact.manifest);
+    let config = folder.config();
+    let info = json!({
+        "folder": path, "architecture": config["architectures"][0], "model_type": config["model_type"], "parameters": parameters, "bytes": size,
+        "context": config["max_position_embeddings"], "vocab_size": config["vocab_size"],
+        "tokenizer": tokenizer.as_ref().map(Tokenizer::vocab_size), "chat_template": tokenizer.as_ref().is_some_and(Tokenizer::has_chat_template),
+        "artifact": made.as_ref().map(|made| &made.content), "recipe": made.as_ref().map(|made| format!("{}/{}", made.recipe, made.stage)),
+        "config": config, "tensors": tensors,
+    });
+    if args.json {
+        printer.json(&info)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    print(&info, printer)?;
+    printer.data(&format!("size           {}", bytes(size)))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print(info: &Value, printer: &Printer) -> anyhow::Result<()> {
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    printer.data(&format!("architecture   {}", text(&info["architecture"])))?;
+    printer.data(&format!("parameters     {}", short(info["parameters"].as_f64().unwrap_or(0.0))))?;
+    let config = &info["config"];
+    printer.data(&format!(
+        "shape          {} layers, width {}, {} heads over {} key heads, feed-forward {}",
+        config["num_hidden_layers"], config["hidden_size"], config["num_attention_heads"], config["num_key_value_heads"], config["intermediate_size"]
+    ))?;
+    printer.data(&format!("context        {} tokens", info["context"]))?;
+    printer.data(&format!("vocabulary     {} ids; tokenizer: {}", info["vocab_size"], info["tokenizer"]))?;
+    printer.data(&format!("chat template  {}", if info["chat_template"] == true { "yes" } else { "no" }))?;
+    if let Some(recipe) = info["recipe"].as_str() {
+        printer.data(&format!("made by        {recipe} (inkstone show {})", text(&info["folder"])))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,42 @@
+//! One function per verb.
+
+mod chat;
+mod debug;
+mod diff;
+mod doctor;
+mod eval;
+mod gc;
+mod generate;
+mod info;
+mod ls;
+mod new;
+mod plan;
+mod run;
+mod show;
+mod verify;
+
+use std::process::ExitCode;
+
+use crate::cli::{Cli, Command};
+use crate::printer::Printer;
+
+/// Runs the verb of the command line.
+pub(crate) fn dispatch(cli: Cli, printer: &Printer) -> anyhow::Result<ExitCode> {
+    let runs = &cli.global.runs;
+    match cli.command {
+        Command::Run(args) => run::run(&args, runs, printer),
+        Command::Plan(args) => plan::plan(&args, runs, printer),
+        Command::New(args) => new::new(&args, printer),
+        Command::Verify(args) => verify::verify(&args, runs, printer),
+        Command::Show(args) => show::show(&args, runs, printer),
+        Command::Ls(args) => ls::ls(&args, runs, printer),
+        Command::Gc(args) => gc::gc(&args, runs, printer),
+        Command::Diff(args) => diff::diff(&args, runs, printer),
+        Command::Chat(args) => chat::chat(&args, runs, printer),
+        Command::Generate(args) => generate::generate(&args, runs, printer),
+        Command::Eval(args) => eval::eval(&args, runs, printer),
+        Command::Info(args) => info::info(&args, runs, printer),
+        Command::Doctor(args) => doctor::doctor(&args, printer),
+        Command::Debug(args) => debug::debug(&args, runs, printer),
+    }
+}

@@ -1,0 +1,159 @@
+//! A model with its tokenizer, by whatever name the user gives it.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use inkstone_engine::Sampling;
+use inkstone_models::Model;
+use inkstone_recipe::Store;
+use inkstone_tokenizer::Tokenizer;
+
+use crate::cli;
+use crate::hint::hinted;
+
+/// A model that can read and write.
+pub(crate) struct Speaker {
+    pub(crate) folder: PathBuf,
+    pub(crate) model: Model,
+    pub(crate) tokenizer: Tokenizer,
+}
+
+/// The folder of a model: a path, `recipe/stage`, or the beginning of an id.
+pub(crate) fn folder(reference: &str, runs: &Path) -> anyhow::Result<PathBuf> {
+    let path = Path::new(reference);
+    if path.join("config.json").is_file() {
+        return Ok(path.to_owned());
+    }
+    if path.exists() {
+        return Err(hinted(
+            format!("{reference} is no model folder: it has no config.json"),
+            "give a folder with config.json, model.safetensors and tokenizer.json",
+        ));
+    }
+    let found = runs.is_dir().then(|| Store::open(runs)).transpose()?.and_then(|store| store.find(reference).ok());
+    match found {
+        Some(artifact) if artifact.folder.join("config.json").is_file() => Ok(artifact.folder),
+        _ => Err(hinted(format!("there is no model {reference}"), "`inkstone ls` shows the artifacts; `inkstone run` makes one")),
+    }
+}
+
+/// Loads model and tokenizer.
+pub(crate) fn load(reference: &str, runs: &Path) -> anyhow::Result<Speaker> {
+    let folder = folder(reference, runs)?;
+    let model = Model::load(&folder, inkstone_nn::Precision::F32, &inkstone_nn::device())
+        .with_context(|| format!("loading the model {}", folder.display()))?;
+    let tokenizer = Tokenizer::load(&folder).with_context(|| format!("loading the tokenizer of {}", folder.display()))?;
+    Ok(Speaker { folder, model, tokenizer })
+}
+
+impl Speaker {
+    /// The engine's settings: the command line's, else those of `generation_config.json`.
+    pub(crate) fn sampling(&self, asked: &cli::Sampling) -> Sampling {
+        let path = self.folder.join("generation_config.json");
+        let config: serde_json::Value = std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+        let number = |name: &str| config.get(name).and_then(serde_json::Value::as_f64).map(|x| x as f32);
+        Sampling {
+            max_new_tokens: asked.max_new_tokens,
+            temperature: asked.temperature.or(number("temperature")).unwrap_or(0.7),
+            top_k: asked.top_k.or(number("top_k").map(|k| k as usize)),
+            top_p: asked.top_p.or(number("top_p")),
+            min_p: asked.min_p,
+            repetition_penalty: asked.repetition_penalty,
+            seed: asked.seed,
+            stop_ids: self.tokenizer.stop_ids(),
+        }
+    }
+
+    /// Goes on from `prompt`, handing out text as it comes; stops before any of `stop`.
+    pub(crate) fn speak(
+        &self,
+        prompt: &[u32],
+        sampling: &Sampling,
+        stop: &[String],
+        on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
+    ) -> anyhow::Result<Spoken> {
+        let mut decoder = self.tokenizer.decoder();
+        let mut stopper = Stopper::new(stop);
+        let mut text = String::new();
+        let mut flow = ControlFlow::Continue(());
+        let mut hand_out = |piece: &str, text: &mut String| {
+            text.push_str(piece);
+            if piece.is_empty() { ControlFlow::Continue(()) } else { on_text(piece) }
+        };
+        let ids = inkstone_engine::generate(&self.model, prompt, sampling, &mut |id| {
+            let Some(piece) = decoder.push(id) else { return ControlFlow::Continue(()) };
+            let (piece, stopped) = stopper.push(&piece);
+            flow = hand_out(&piece, &mut text);
+            if stopped { ControlFlow::Break(()) } else { flow }
+        })?;
+        if flow.is_continue() && !stopper.stopped {
+            let rest = decoder.finish().unwrap_or_default();
+            let (mut piece, stopped) = stopper.push(&rest);
+            if !stopped {
+                piece.push_str(&stopper.rest());
+            }
+            let _ = hand_out(&piece, &mut text);
+        }
+        Ok(Spoken { text, tokens: ids })
+    }
+}
+
+/// What a model said.
+pub(crate) struct Spoken {
+    pub(crate) text: String,
+    pub(crate) tokens: Vec<u32>,
+}
+
+/// Holds text back while it may be the beginning of a stop string.
+struct Stopper<'a> {
+    stop: &'a [String],
+    held: String,
+    stopped: bool,
+}
+
+impl<'a> Stopper<'a> {
+    fn new(stop: &'a [String]) -> Self {
+        Self { stop, held: String::new(), stopped: false }
+    }
+
+    /// The text that is safe to show, and whether a stop string was met behind it.
+    fn push(&mut self, piece: &str) -> (String, bool) {
+        self.held.push_str(piece);
+        let met = self.stop.iter().filter(|stop| !stop.is_empty()).filter_map(|stop| self.held.find(stop.as_str())).min();
+        if let Some(at) = met {
+            self.held.truncate(at);
+            self.stopped = true;
+            return (std::mem::take(&mut self.held), true);
+        }
+        let safe = self.held.len() - self.longest_beginning();
+        let rest = self.held.split_off(safe);
+        (std::mem::replace(&mut self.held, rest), false)
+    }
+
+    /// Bytes at the end that may become a stop string.
+    fn longest_beginning(&self) -> usize {
+        let begins = |stop: &String, n: usize| stop.is_char_boundary(n) && self.held.ends_with(&stop[..n]);
+        self.stop.iter().filter_map(|stop| (1..stop.len()).rev().find(|&n| begins(stop, n))).max().unwrap_or(0)
+    }
+
+    fn rest(&mut self) -> String {
+        std::mem::take(&mut self.held)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Stopper;
+
+    #[test]
+    fn stop_strings_are_found_across_pieces_and_never_shown() {
+        let stop = ["\n\n".to_owned(), "砚台".to_owned()];
+        let mut stopper = Stopper::new(&stop);
+        assert_eq!(stopper.push("a\n"), ("a".into(), false));
+        assert_eq!(stopper.push("b砚"), ("\nb".into(), false));
+        assert_eq!(stopper.push("x"), ("砚x".into(), false));
+        assert_eq!(stopper.push("y砚"), ("y".into(), false));
+        assert_eq!(stopper.push("台z"), (String::new(), true));
+    }
+}
