@@ -1,0 +1,205 @@
+//! Rendering, encoding and the mask of what is learnt.
+
+use std::ops::Range;
+
+use inkstone_corpus::chat::{Message, Role};
+
+use super::date::Clock;
+use super::guard::Guard;
+use super::rendered::Rendered;
+use super::template::{ChatTemplate, Turn};
+use crate::error::{Result, TokenizerError};
+use crate::specials::Special;
+use crate::tokenizer::Tokenizer;
+
+/// Something that no template says by itself.
+const PROBE: &str = "砚池墨色";
+
+/// A token and the bytes of the rendered text that it stands for.
+type Placed = (u32, Range<usize>);
+
+impl Tokenizer {
+    pub(crate) fn render_text(&self, messages: &[Message], prompt: bool) -> Result<String> {
+        Ok(self.render(messages, prompt, Clock::Now)?.0.text)
+    }
+
+    pub(crate) fn encode_rendered(&self, messages: &[Message], prompt: bool) -> Result<Vec<u32>> {
+        let (rendered, guard) = self.render(messages, prompt, Clock::Now)?;
+        let placed = self.place(&rendered, &guard)?;
+        Ok(placed.into_iter().map(|(id, _)| id).collect())
+    }
+
+    pub(crate) fn encode_masked(&self, messages: &[Message]) -> Result<(Vec<u32>, Vec<bool>)> {
+        if !messages.iter().any(|m| m.role == Role::Assistant) {
+            return Err(TokenizerError::NoAssistantTurn);
+        }
+        let (rendered, guard) = self.render(messages, false, Clock::Training)?;
+        let spans = if self.chat()?.is_marked() {
+            rendered.spans.clone()
+        } else {
+            self.spans_by_prefix(messages, &rendered)?
+        };
+        if spans.is_empty() {
+            return Err(self.no_mask());
+        }
+        let placed = self.place(&rendered, &guard)?;
+        Ok(placed
+            .into_iter()
+            .map(|(id, range)| (id, is_within(&range, &spans)))
+            .unzip())
+    }
+
+    /// The special token after what the assistant says, in a probe.
+    pub(crate) fn end_of_turn(&self) -> Option<u32> {
+        let probe = [("user", PROBE), ("assistant", PROBE)].map(|(role, content)| Message {
+            role: if role == "user" {
+                Role::User
+            } else {
+                Role::Assistant
+            },
+            content: content.to_owned(),
+        });
+        let text = self.render(&probe, false, Clock::Training).ok()?.0.text;
+        let said = text.rfind(PROBE)? + PROBE.len();
+        let after = self.specials.occurrences(&text[said..]);
+        after.first().map(|(_, special)| special.id)
+    }
+
+    fn chat(&self) -> Result<&ChatTemplate> {
+        self.template.as_ref().ok_or(TokenizerError::NoChatTemplate)
+    }
+
+    fn no_mask(&self) -> TokenizerError {
+        let name = self.template.as_ref().map_or("", ChatTemplate::name);
+        TokenizerError::NoMask {
+            name: name.to_owned(),
+        }
+    }
+
+    fn render(
+        &self,
+        messages: &[Message],
+        prompt: bool,
+        clock: Clock,
+    ) -> Result<(Rendered, Guard)> {
+        let template = self.chat()?;
+        let contents = messages.iter().map(|message| message.content.as_str());
+        let mut guard = Guard::new(contents.chain([template.source()]));
+        let turns: Vec<Turn> = messages
+            .iter()
+            .map(|message| Turn {
+                content: guard.protect(&message.content, &self.specials),
+                role: message.role,
+            })
+            .collect();
+        let rendered = template.render(&turns, prompt, clock)?;
+        Ok((Rendered::new(&rendered, &guard), guard))
+    }
+
+    /// Where the assistant speaks, by a template without marks: what each of its messages adds
+    /// beyond the prompt for it, without white space after the special token at its end.
+    fn spans_by_prefix(&self, messages: &[Message], whole: &Rendered) -> Result<Vec<Range<usize>>> {
+        let mut spans = Vec::new();
+        let turns = messages.iter().enumerate();
+        for (number, _) in turns.filter(|(_, message)| message.role == Role::Assistant) {
+            let before = self
+                .render(&messages[..number], true, Clock::Training)?
+                .0
+                .text;
+            let after = self
+                .render(&messages[..=number], false, Clock::Training)?
+                .0
+                .text;
+            if !after.starts_with(&before) || !whole.text.starts_with(&after) {
+                return Err(self.no_mask());
+            }
+            let trimmed = after.trim_end();
+            let ends_special = self.specials.strings().any(|s| trimmed.ends_with(s));
+            let end = if ends_special {
+                trimmed.len()
+            } else {
+                after.len()
+            };
+            spans.push(before.len()..end.max(before.len()));
+        }
+        Ok(spans)
+    }
+
+    /// The tokens of a rendered conversation.
+    fn place(&self, rendered: &Rendered, guard: &Guard) -> Result<Vec<Placed>> {
+        if guard.is_idle() {
+            let encoding = self.with_specials().encode(rendered.text.as_str(), false);
+            return Ok(placed(&encoding.map_err(TokenizerError::encode)?, 0));
+        }
+        self.place_pieces(rendered)
+    }
+
+    /// Cuts the text at the special tokens that the template wrote and encodes what lies between as
+    /// ordinary text.
+    fn place_pieces(&self, rendered: &Rendered) -> Result<Vec<Placed>> {
+        let text = rendered.text.as_str();
+        let (mut tokens, mut from) = (Vec::new(), 0);
+        for (range, special) in self.specials.occurrences(text) {
+            if range.start < from || rendered.is_guarded(&range) {
+                continue;
+            }
+            let end = trimmed_end(text, from..range.start, &special);
+            self.place_plain(text, from..end, &mut tokens)?;
+            from = range.end + trimmed_start(&text[range.end..], &special);
+            tokens.push((special.id, range));
+        }
+        self.place_plain(text, from..text.len(), &mut tokens)?;
+        Ok(tokens)
+    }
+
+    fn place_plain(&self, text: &str, range: Range<usize>, out: &mut Vec<Placed>) -> Result<()> {
+        let piece = &text[range.clone()];
+        let encoding = self
+            .plain
+            .encode(piece, false)
+            .map_err(TokenizerError::encode)?;
+        let tokens = placed(&encoding, range.start);
+        if tokens.iter().any(|(id, _)| self.is_control(*id)) {
+            let ids = self.encode(piece)?;
+            out.extend(ids.into_iter().map(|id| (id, range.clone())));
+        } else {
+            out.extend(tokens);
+        }
+        Ok(())
+    }
+}
+
+fn placed(encoding: &tokenizers::Encoding, start: usize) -> Vec<Placed> {
+    let offsets = encoding.get_offsets().iter();
+    encoding
+        .get_ids()
+        .iter()
+        .zip(offsets)
+        .map(|(&id, &(from, to))| (id, start + from..start + to))
+        .collect()
+}
+
+/// Whether a token shares bytes with a span, or, having none, lies in one.
+fn is_within(token: &Range<usize>, spans: &[Range<usize>]) -> bool {
+    spans
+        .iter()
+        .any(|span| token.start < span.end && (token.end > span.start || token.start >= span.start))
+}
+
+/// The end of the text before a special token, which may swallow white space.
+fn trimmed_end(text: &str, range: Range<usize>, special: &Special) -> usize {
+    if special.token.lstrip {
+        range.start + text[range].trim_end().len()
+    } else {
+        range.end
+    }
+}
+
+/// How much white space after it a special token swallows.
+fn trimmed_start(text: &str, special: &Special) -> usize {
+    if special.token.rstrip {
+        text.len() - text.trim_start().len()
+    } else {
+        0
+    }
+}
