@@ -44,7 +44,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Verdict> {
 
 /// The scripts end as we do: 0 holds, 1 does not, anything else could not be checked.
 fn verdict(command: &mut Command) -> Result<bool> {
-    command.env("HF_HUB_OFFLINE", "1").env("TOKENIZERS_PARALLELISM", "false");
+    command.env("HF_HUB_OFFLINE", "1").env("TOKENIZERS_PARALLELISM", "false").env("PYTHONDONTWRITEBYTECODE", "1");
     let status = command.status().with_context(|| format!("starting `{}`", repo::shown(command)))?;
     match status.code() {
         Some(0) => Ok(true),
