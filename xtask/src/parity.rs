@@ -31,9 +31,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Verdict> {
     let python = environment(&arguments.python)?;
     let program = Program::build()?;
     let mut holds = true;
-    for script in [format!("{}_parity.py", arguments.name), "tokenizer_parity.py".to_owned()] {
+    for script in [format!("{}.py", arguments.name), "tokenizer.py".to_owned()] {
         holds &= repo::section(&script, || {
-            let path = repo::root().join("fixtures/scripts").join(&script);
+            let path = repo::root().join("fixtures/scripts/parity").join(&script);
             let mut command = Command::new(&python);
             command.arg(path).arg("--model").arg(&model).arg("--inkstone").arg(&program.0);
             verdict(&mut command)
