@@ -31,9 +31,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Verdict> {
     let python = environment(&arguments.python)?;
     let program = Program::build()?;
     let mut holds = true;
-    for script in [format!("{}_parity.py", arguments.name), "tokenizer_parity.py".to_owned()] {
+    for script in [format!("{}.py", arguments.name), "tokenizer.py".to_owned()] {
         holds &= repo::section(&script, || {
-            let path = repo::root().join("fixtures/scripts").join(&script);
+            let path = repo::root().join("fixtures/scripts/parity").join(&script);
             let mut command = Command::new(&python);
             command.arg(path).arg("--model").arg(&model).arg("--inkstone").arg(&program.0);
             verdict(&mut command)
@@ -44,7 +44,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Verdict> {
 
 /// The scripts end as we do: 0 holds, 1 does not, anything else could not be checked.
 fn verdict(command: &mut Command) -> Result<bool> {
-    command.env("HF_HUB_OFFLINE", "1").env("TOKENIZERS_PARALLELISM", "false");
+    command.env("HF_HUB_OFFLINE", "1").env("TOKENIZERS_PARALLELISM", "false").env("PYTHONDONTWRITEBYTECODE", "1");
     let status = command.status().with_context(|| format!("starting `{}`", repo::shown(command)))?;
     match status.code() {
         Some(0) => Ok(true),

@@ -1,0 +1,4 @@
+//! Tests that concern no crate alone.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod mutations;
