@@ -10,20 +10,12 @@ use inkstone_recipe::{Estimate, Forecast, Machine};
 use super::TokensConfig;
 use crate::train::{Algorithm, TokenizerConfig};
 
-pub(super) fn tokenizer(
-    config: &TokenizerConfig,
-    inputs: &BTreeMap<String, Forecast>,
-    machine: &Machine,
-) -> Estimate {
+pub(super) fn tokenizer(config: &TokenizerConfig, inputs: &BTreeMap<String, Forecast>, machine: &Machine) -> Estimate {
     let _ = (config, inputs, machine, Algorithm::Bpe);
     Estimate::default()
 }
 
-pub(super) fn tokens(
-    config: &TokensConfig,
-    inputs: &BTreeMap<String, Forecast>,
-    machine: &Machine,
-) -> Estimate {
+pub(super) fn tokens(config: &TokensConfig, inputs: &BTreeMap<String, Forecast>, machine: &Machine) -> Estimate {
     let _ = (config, inputs, machine);
     Estimate::default()
 }

@@ -99,15 +99,10 @@ impl TokenizerConfig {
                 return Err("`vocab_size` is required, e.g. `vocab_size = 8192`".to_owned());
             }
             Some(_) if !self.is_sized() => {
-                return Err(
-                    "`vocab_size` is decided by the texts for this `algorithm`; leave it out"
-                        .to_owned(),
-                );
+                return Err("`vocab_size` is decided by the texts for this `algorithm`; leave it out".to_owned());
             }
             Some(size) if !(1..=MAX_VOCAB_SIZE).contains(&size) => {
-                return Err(format!(
-                    "`vocab_size` must be between 1 and {MAX_VOCAB_SIZE}"
-                ));
+                return Err(format!("`vocab_size` must be between 1 and {MAX_VOCAB_SIZE}"));
             }
             _ => {}
         }
@@ -115,13 +110,9 @@ impl TokenizerConfig {
             return Err("`min_frequency` must be at least 1".to_owned());
         }
         if !(1..=MAX_SAMPLE_BYTES).contains(&self.sample_bytes) {
-            return Err(format!(
-                "`sample_bytes` must be between 1 and {MAX_SAMPLE_BYTES} (256 MiB)"
-            ));
+            return Err(format!("`sample_bytes` must be between 1 and {MAX_SAMPLE_BYTES} (256 MiB)"));
         }
-        self.special_tokens
-            .iter()
-            .try_for_each(|token| check_special(token))
+        self.special_tokens.iter().try_for_each(|token| check_special(token))
     }
 }
 
@@ -130,13 +121,9 @@ impl TokenizerConfig {
 fn check_special(token: &str) -> Result<(), String> {
     let mark = |c: Option<char>| c.is_some_and(|c| c.is_ascii_punctuation());
     let plain = |c: char| !c.is_whitespace() && !c.is_control();
-    let apart = mark(token.chars().next())
-        && mark(token.chars().next_back())
-        && token.contains(char::is_alphanumeric);
+    let apart = mark(token.chars().next()) && mark(token.chars().next_back()) && token.contains(char::is_alphanumeric);
     if apart && token.chars().all(plain) {
         return Ok(());
     }
-    Err(format!(
-        "`special_tokens`: `{token}` could be a piece of ordinary text; write it like `<|name|>`"
-    ))
+    Err(format!("`special_tokens`: `{token}` could be a piece of ordinary text; write it like `<|name|>`"))
 }

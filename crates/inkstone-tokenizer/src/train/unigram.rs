@@ -27,32 +27,20 @@ pub(super) fn learn(words: Words, size: usize) -> Result<Vec<Piece>> {
         .vocab_size(size as u32)
         .build()
         .map_err(TokenizerError::training)?;
-    let sentences = words
-        .into_iter()
-        .map(|(word, count)| (word, u32::try_from(count).unwrap_or(u32::MAX)))
-        .collect();
+    let sentences = words.into_iter().map(|(word, count)| (word, u32::try_from(count).unwrap_or(u32::MAX))).collect();
     let mut model = Unigram::default();
-    let alone = rayon::ThreadPoolBuilder::new()
-        .num_threads(1)
-        .build()
+    let alone = rayon::ThreadPoolBuilder::new().num_threads(1).build().map_err(TokenizerError::training)?;
+    catch_unwind(AssertUnwindSafe(|| alone.install(|| trainer.do_train(sentences, &mut model).map(drop))))
+        .map_err(|_| TokenizerError::training("a probability is not a number"))?
         .map_err(TokenizerError::training)?;
-    catch_unwind(AssertUnwindSafe(|| {
-        alone.install(|| trainer.do_train(sentences, &mut model).map(drop))
-    }))
-    .map_err(|_| TokenizerError::training("a probability is not a number"))?
-    .map_err(TokenizerError::training)?;
     Ok(settle(model.iter().cloned().collect()))
 }
 
 /// Deals out the scores of characters without a score again, and sorts.
 fn settle(mut pieces: Vec<Piece>) -> Vec<Piece> {
-    let least = pieces
-        .iter()
-        .map(|(_, score)| *score)
-        .fold(f64::INFINITY, f64::min);
+    let least = pieces.iter().map(|(_, score)| *score).fold(f64::INFINITY, f64::min);
     let chained = chained_scores(&pieces, least);
-    let is_chained =
-        |(piece, score): &Piece| is_character(piece) && chained.contains(&score.to_bits());
+    let is_chained = |(piece, score): &Piece| is_character(piece) && chained.contains(&score.to_bits());
     let (mut dealt, mut others): (Vec<Piece>, Vec<Piece>) = pieces.drain(..).partition(is_chained);
     let mut scores: Vec<f64> = dealt.iter().map(|(_, score)| *score).collect();
     scores.sort_by(f64::total_cmp);
@@ -72,11 +60,8 @@ fn is_character(piece: &str) -> bool {
 /// The bits of the scores that rise from the least one as the trainer lets them, as far as characters
 /// have them.
 fn chained_scores(pieces: &[Piece], least: f64) -> BTreeSet<u64> {
-    let present: BTreeSet<u64> = pieces
-        .iter()
-        .filter(|(piece, _)| is_character(piece))
-        .map(|(_, score)| score.to_bits())
-        .collect();
+    let present: BTreeSet<u64> =
+        pieces.iter().filter(|(piece, _)| is_character(piece)).map(|(_, score)| score.to_bits()).collect();
     let mut chain = BTreeSet::new();
     let mut penalty = 0.0;
     while present.contains(&(least + penalty).to_bits()) {
