@@ -104,8 +104,6 @@ pub(crate) const TRADES: [Pair; 24] = [
     ("lawyer", "律师"),
     ("engineer", "工程师"),
 ];
-pub(crate) const PETS: [Pair; 6] =
-    [("cat", "猫"), ("dog", "狗"), ("parrot", "鹦鹉"), ("goat", "山羊"), ("rabbit", "兔子"), ("pony", "小马")];
 pub(crate) const PET_NAMES: [Pair; 32] = [
     ("Biscuit", "饼干"),
     ("Pepper", "胡椒"),
