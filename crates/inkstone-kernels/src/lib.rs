@@ -16,8 +16,10 @@ pub mod isa;
 mod linear;
 mod norm;
 mod product;
+mod reduce;
 pub mod reference;
 mod rope;
+mod simd;
 
 pub use adamw::{AdamW, adamw};
 pub use attention::{AttentionGrads, AttentionSaved, AttentionShape, attention, attention_backward};

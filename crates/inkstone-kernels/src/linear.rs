@@ -6,6 +6,8 @@ use rayon::prelude::*;
 
 use crate::expect_len;
 use crate::product::{Extent, View, ViewMut, product};
+use crate::reduce::dot;
+use crate::simd::simd_fn;
 
 /// In which precision the operands of a product are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -141,7 +143,7 @@ fn matrix_vector(y: &mut [f32], x: &[f32], w: &[f32]) {
     }
     let rows = (ELEMENTS / x.len()).max(1);
     let run = |(y, w): (&mut [f32], &[f32])| {
-        pulp::Arch::new().dispatch(|| y.iter_mut().zip(w.chunks_exact(x.len())).for_each(|(y, w)| *y = dot(x, w)));
+        dots(y, x, w);
     };
     if w.len() < SMALL {
         run((y, w));
@@ -150,30 +152,10 @@ fn matrix_vector(y: &mut [f32], x: &[f32], w: &[f32]) {
     }
 }
 
-const LANES: usize = 32;
-
-/// `Σᵢ a[i] · b[i]` in 32 lanes, the same on every instruction set.
-#[inline(always)]
-pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut sums = [0.0; LANES];
-    let (a_blocks, b_blocks) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
-    let tail: f32 = a_blocks.remainder().iter().zip(b_blocks.remainder()).map(|(a, b)| a * b).sum();
-    for (a, b) in a_blocks.zip(b_blocks) {
-        for lane in 0..LANES {
-            sums[lane] += a[lane] * b[lane];
+simd_fn! {
+    fn dots<'a>(y: &'a mut [f32], x: &'a [f32], w: &'a [f32]) {
+        for (y, w) in y.iter_mut().zip(w.chunks_exact(x.len())) {
+            *y = dot(x, w);
         }
     }
-    tree_sum(sums) + tail
-}
-
-#[inline(always)]
-pub(crate) fn tree_sum(mut sums: [f32; LANES]) -> f32 {
-    let mut width = LANES / 2;
-    while width > 0 {
-        for lane in 0..width {
-            sums[lane] += sums[lane + width];
-        }
-        width /= 2;
-    }
-    sums[0]
 }
