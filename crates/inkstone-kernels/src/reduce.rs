@@ -1,5 +1,6 @@
 //! Reductions with a fixed number of lanes: one order of additions on every instruction set.
 
+use crate::bf16::rounded;
 use crate::exp::exp;
 
 const LANES: usize = 32;
@@ -18,11 +19,28 @@ pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
             sums[lane] += a[lane] * b[lane];
         }
     }
-    tree_sum(sums) + tail
+    tree_sum(&std::array::from_fn(|lane| sums[lane])) + tail
 }
 
+/// `Σᵢ a[i] · b[i]` with `b` rounded to bfloat16.
 #[inline(always)]
-fn tree_sum(mut sums: [f32; LANES]) -> f32 {
+pub(crate) fn dot_rounded(a: &[f32], b: &[f32]) -> f32 {
+    let mut sums = [0.0; LANES];
+    let (a_blocks, b_blocks) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
+    let tail: f32 = a_blocks.remainder().iter().zip(b_blocks.remainder()).map(|(a, &b)| a * rounded(b)).sum();
+    for (a, b) in a_blocks.zip(b_blocks) {
+        for lane in 0..LANES {
+            sums[lane] += a[lane] * rounded(b[lane]);
+        }
+    }
+    tree_sum(&std::array::from_fn(|lane| sums[lane])) + tail
+}
+
+/// The lanes, pairwise. Kept out of line: seen together with the loop before it, the compiler splits
+/// that loop's vectors into pairs.
+#[inline(never)]
+fn tree_sum(sums: &[f32; LANES]) -> f32 {
+    let mut sums = *sums;
     let mut width = LANES / 2;
     while width > 0 {
         for lane in 0..width {
@@ -44,7 +62,7 @@ pub(crate) fn sum(x: &[f32]) -> f32 {
             sums[lane] += block[lane];
         }
     }
-    tree_sum(sums) + tail
+    tree_sum(&std::array::from_fn(|lane| sums[lane])) + tail
 }
 
 /// The largest value; −∞ of nothing. A value that is not a number may be passed over: the
