@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use crate::elementwise::CHUNK;
 use crate::expect_len;
+use crate::simd::simd_fn;
 
 /// Settings of one step of AdamW (arXiv:1711.05101, algorithm 2, with the schedule folded into the rate).
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -36,7 +37,7 @@ pub fn adamw(weight: &mut [f32], moment1: &mut [f32], moment2: &mut [f32], gradi
     let moments = moment1.par_chunks_mut(CHUNK).zip(moment2.par_chunks_mut(CHUNK));
     weight.par_chunks_mut(CHUNK).zip(moments).zip(gradient.par_chunks(CHUNK)).for_each(
         |((weight, (first, second)), gradient)| {
-            pulp::Arch::new().dispatch(|| update(weight, first, second, gradient, &step));
+            update(weight, (first, second), gradient, &step);
         },
     );
 }
@@ -61,16 +62,16 @@ impl Step {
     }
 }
 
-#[inline(always)]
-fn update(weight: &mut [f32], first: &mut [f32], second: &mut [f32], gradient: &[f32], step: &Step) {
-    let AdamW { beta1, beta2, epsilon, gradient_scale, .. } = step.hyper;
-    let n = weight.len();
-    let (first, second, gradient) = (&mut first[..n], &mut second[..n], &gradient[..n]);
-    for i in 0..n {
-        let g = gradient[i] * gradient_scale;
-        first[i] = beta1 * first[i] + (1.0 - beta1) * g;
-        second[i] = beta2 * second[i] + (1.0 - beta2) * g * g;
-        let denominator = second[i].sqrt() / step.root_correction + epsilon;
-        weight[i] = weight[i] * step.keep - step.size * first[i] / denominator;
+simd_fn! {
+    fn update<'a>(weight: &'a mut [f32], moments: (&'a mut [f32], &'a mut [f32]), gradient: &'a [f32], step: &'a Step) {
+        let AdamW { beta1, beta2, epsilon, gradient_scale, .. } = step.hyper;
+        let values = weight.iter_mut().zip(moments.0).zip(moments.1).zip(gradient);
+        for (((weight, first), second), gradient) in values {
+            let g = gradient * gradient_scale;
+            *first = beta1 * *first + (1.0 - beta1) * g;
+            *second = beta2 * *second + (1.0 - beta2) * g * g;
+            let denominator = second.sqrt() / step.root_correction + epsilon;
+            *weight = *weight * step.keep - step.size * *first / denominator;
+        }
     }
 }

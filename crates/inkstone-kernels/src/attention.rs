@@ -9,11 +9,11 @@ use std::cell::RefCell;
 
 use rayon::prelude::*;
 
-use crate::cross_entropy::max;
 use crate::exp::exp;
 use crate::expect_len;
-use crate::linear::dot;
 use crate::product::{Extent, View, ViewMut, product};
+use crate::reduce::{dot, exp_in_place, max};
+use crate::simd::simd_fn;
 
 /// Shape of an attention.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -267,7 +267,7 @@ unsafe fn forward_tile(inputs: &Inputs<'_>, tile: &Tile, out: ViewMut, lse: View
         // SAFETY: the scratch has the tile's size.
         unsafe { inputs.scores(tile, scores) };
         for (row, scores) in scores.chunks_exact_mut(tile.columns).enumerate() {
-            let sum = pulp::Arch::new().dispatch(|| softmax(scores, inputs.visible(tile, row), shape.scale));
+            let sum = softmax(scores, inputs.visible(tile, row), shape.scale);
             let target = lse.at(tile.batch * shape.heads + tile.head, tile.first + row);
             // SAFETY: the element belongs to this tile.
             unsafe { *target.pointer = sum };
@@ -279,31 +279,20 @@ unsafe fn forward_tile(inputs: &Inputs<'_>, tile: &Tile, out: ViewMut, lse: View
     });
 }
 
+simd_fn! {
 /// Turns the visible scores into probabilities and the others into 0; returns their log-sum-exp.
-#[inline(always)]
-fn softmax(scores: &mut [f32], visible: std::ops::Range<usize>, scale: f32) -> f32 {
+fn softmax<'a>(scores: &'a mut [f32], visible: std::ops::Range<usize>, scale: f32) -> f32 {
     scores[..visible.start].fill(0.0);
     scores[visible.end..].fill(0.0);
     let scores = &mut scores[visible];
     let top = max(scores) * scale;
-    scores.iter_mut().for_each(|x| *x = exp(*x * scale - top));
-    let sum = lane_sum(scores);
+    let sum = exp_in_place(scores, scale, top);
     let inverse = 1.0 / sum;
-    scores.iter_mut().for_each(|x| *x *= inverse);
+    for x in scores.iter_mut() {
+        *x *= inverse;
+    }
     top + sum.ln()
 }
-
-#[inline(always)]
-fn lane_sum(x: &[f32]) -> f32 {
-    let mut sums = [0.0f32; 16];
-    let blocks = x.chunks_exact(16);
-    let tail: f32 = blocks.remainder().iter().sum();
-    for block in blocks {
-        for lane in 0..16 {
-            sums[lane] += block[lane];
-        }
-    }
-    sums.iter().sum::<f32>() + tail
 }
 
 /// # Safety
@@ -323,8 +312,7 @@ unsafe fn backward_tile(inputs: &Inputs<'_>, back: &Backward<'_>, tile: &Tile, t
         for (n, (p, ds)) in p.chunks_exact_mut(tile.columns).zip(ds.chunks_exact_mut(tile.columns)).enumerate() {
             let lse = back.lse[(tile.batch * shape.heads + tile.head) * shape.queries + tile.first + n];
             let (dout, out) = (&back.dout[q_at(n)..][..d], &back.out[q_at(n)..][..d]);
-            pulp::Arch::new()
-                .dispatch(|| score_gradient(p, ds, inputs.visible(tile, n), (lse, dot(dout, out), shape.scale)));
+            score_gradient((p, ds), inputs.visible(tile, n), (dout, out), (lse, shape.scale));
         }
         let (p, ds) = (View::rows(p, tile.columns), View::rows(ds, tile.columns));
         let k_row = tile.batch * shape.keys + tile.low;
@@ -340,21 +328,24 @@ unsafe fn backward_tile(inputs: &Inputs<'_>, back: &Backward<'_>, tile: &Tile, t
     });
 }
 
-/// Scores to probabilities `p`, and `ds` from `dp` to `scale · p · (dp − Σ dout·out)`.
-#[inline(always)]
-fn score_gradient(
-    p: &mut [f32],
-    ds: &mut [f32],
-    visible: std::ops::Range<usize>,
-    (lse, delta, scale): (f32, f32, f32),
-) {
-    for outside in [0..visible.start, visible.end..p.len()] {
-        p[outside.clone()].fill(0.0);
-        ds[outside].fill(0.0);
-    }
-    for (p, ds) in p[visible.clone()].iter_mut().zip(&mut ds[visible]) {
-        *p = exp(*p * scale - lse);
-        *ds = *p * (*ds - delta) * scale;
+simd_fn! {
+    /// Scores to probabilities `p`, and `ds` from `dp` to `scale · p · (dp − Σ dout·out)`.
+    fn score_gradient<'a>(
+        tile: (&'a mut [f32], &'a mut [f32]),
+        visible: std::ops::Range<usize>,
+        outputs: (&'a [f32], &'a [f32]),
+        factors: (f32, f32),
+    ) {
+        let ((p, ds), (lse, scale)) = (tile, factors);
+        for outside in [0..visible.start, visible.end..p.len()] {
+            p[outside.clone()].fill(0.0);
+            ds[outside].fill(0.0);
+        }
+        let delta = dot(outputs.0, outputs.1);
+        for (p, ds) in p[visible.clone()].iter_mut().zip(&mut ds[visible]) {
+            *p = exp(*p * scale - lse);
+            *ds = *p * (*ds - delta) * scale;
+        }
     }
 }
 

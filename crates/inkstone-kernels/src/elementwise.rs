@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use crate::exp::exp;
 use crate::expect_len;
+use crate::simd::simd_fn;
 
 /// Elements per task.
 pub(crate) const CHUNK: usize = 1 << 14;
@@ -15,13 +16,9 @@ pub(crate) const CHUNK: usize = 1 << 14;
 pub fn swiglu(y: &mut [f32], gate: &[f32], up: &[f32]) {
     expect_len("gate", gate.len(), y.len());
     expect_len("up", up.len(), y.len());
-    y.par_chunks_mut(CHUNK).zip(gate.par_chunks(CHUNK).zip(up.par_chunks(CHUNK))).for_each(|(y, (gate, up))| {
-        pulp::Arch::new().dispatch(|| {
-            for ((y, &g), &u) in y.iter_mut().zip(gate).zip(up) {
-                *y = g / (1.0 + exp(-g)) * u;
-            }
-        });
-    });
+    y.par_chunks_mut(CHUNK)
+        .zip(gate.par_chunks(CHUNK).zip(up.par_chunks(CHUNK)))
+        .for_each(|(y, (gate, up))| gate_forward(y, gate, up));
 }
 
 /// Gradients of [`swiglu`]: `dgate = dy · up · silu'(gate)`, `dup = dy · silu(gate)`.
@@ -35,14 +32,7 @@ pub fn swiglu_backward(dgate: &mut [f32], dup: &mut [f32], dy: &[f32], gate: &[f
     let outputs = dgate.par_chunks_mut(CHUNK).zip(dup.par_chunks_mut(CHUNK));
     let inputs = dy.par_chunks(CHUNK).zip(gate.par_chunks(CHUNK).zip(up.par_chunks(CHUNK)));
     outputs.zip(inputs).for_each(|((dgate, dup), (dy, (gate, up)))| {
-        pulp::Arch::new().dispatch(|| {
-            for i in 0..dy.len() {
-                let sigmoid = 1.0 / (1.0 + exp(-gate[i]));
-                let silu = gate[i] * sigmoid;
-                dup[i] = dy[i] * silu;
-                dgate[i] = dy[i] * up[i] * (sigmoid + silu * (1.0 - sigmoid));
-            }
-        });
+        gate_backward((dgate, dup), dy, gate, up);
     });
 }
 
@@ -52,27 +42,52 @@ pub fn swiglu_backward(dgate: &mut [f32], dup: &mut [f32], dy: &[f32], gate: &[f
 /// If the slices differ in length.
 pub fn add_scaled(sum: &mut [f32], x: &[f32], factor: f32) {
     expect_len("x", x.len(), sum.len());
-    sum.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(sum, x)| {
-        pulp::Arch::new().dispatch(|| sum.iter_mut().zip(x).for_each(|(sum, x)| *sum += factor * x));
-    });
+    sum.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(sum, x)| block_add_scaled(sum, x, factor));
 }
 
 /// `Σ x²`, in blocks of fixed size whose sums are added in order.
 pub fn sum_of_squares(x: &[f32]) -> f64 {
-    let blocks: Vec<f64> =
-        x.par_chunks(CHUNK).map(|x| pulp::Arch::new().dispatch(|| block_sum_of_squares(x))).collect();
+    let blocks: Vec<f64> = x.par_chunks(CHUNK).map(|x| block_sum_of_squares(x)).collect();
     blocks.iter().sum()
 }
 
-#[inline(always)]
-fn block_sum_of_squares(x: &[f32]) -> f64 {
-    let mut sums = [0.0f64; 16];
-    let blocks = x.chunks_exact(16);
-    let tail: f64 = blocks.remainder().iter().map(|&x| f64::from(x) * f64::from(x)).sum();
-    for block in blocks {
-        for lane in 0..16 {
-            sums[lane] += f64::from(block[lane]) * f64::from(block[lane]);
+simd_fn! {
+    fn gate_forward<'a>(y: &'a mut [f32], gate: &'a [f32], up: &'a [f32]) {
+        for ((y, &g), &u) in y.iter_mut().zip(gate).zip(up) {
+            *y = g / (1.0 + exp(-g)) * u;
         }
     }
-    sums.iter().sum::<f64>() + tail
+}
+
+simd_fn! {
+    fn gate_backward<'a>(grads: (&'a mut [f32], &'a mut [f32]), dy: &'a [f32], gate: &'a [f32], up: &'a [f32]) {
+        for ((dgate, dup), ((&dy, &gate), &up)) in grads.0.iter_mut().zip(grads.1).zip(dy.iter().zip(gate).zip(up)) {
+            let sigmoid = 1.0 / (1.0 + exp(-gate));
+            let silu = gate * sigmoid;
+            *dup = dy * silu;
+            *dgate = dy * up * (sigmoid + silu * (1.0 - sigmoid));
+        }
+    }
+}
+
+simd_fn! {
+    fn block_add_scaled<'a>(sum: &'a mut [f32], x: &'a [f32], factor: f32) {
+        for (sum, x) in sum.iter_mut().zip(x) {
+            *sum += factor * x;
+        }
+    }
+}
+
+simd_fn! {
+    fn block_sum_of_squares<'a>(x: &'a [f32]) -> f64 {
+        let mut sums = [0.0f64; 16];
+        let blocks = x.chunks_exact(16);
+        let tail: f64 = blocks.remainder().iter().map(|&x| f64::from(x) * f64::from(x)).sum();
+        for block in blocks {
+            for lane in 0..16 {
+                sums[lane] += f64::from(block[lane]) * f64::from(block[lane]);
+            }
+        }
+        sums.iter().sum::<f64>() + tail
+    }
 }

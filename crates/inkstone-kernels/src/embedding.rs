@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use crate::expect_len;
+use crate::simd::simd_fn;
 
 /// Rows per task.
 const ROWS: usize = 64;
@@ -33,10 +34,15 @@ pub fn embedding_backward(dtable: &mut [f32], dy: &[f32], ids: &[u32], width: us
     if width == 0 {
         return;
     }
-    pulp::Arch::new().dispatch(|| {
-        for (dy, &id) in dy.chunks_exact(width).zip(ids) {
-            let row = &mut dtable[id as usize * width..][..width];
-            row.iter_mut().zip(dy).for_each(|(sum, dy)| *sum += dy);
+    for (dy, &id) in dy.chunks_exact(width).zip(ids) {
+        add(&mut dtable[id as usize * width..][..width], dy);
+    }
+}
+
+simd_fn! {
+    fn add<'a>(sum: &'a mut [f32], x: &'a [f32]) {
+        for (sum, x) in sum.iter_mut().zip(x) {
+            *sum += x;
         }
-    });
+    }
 }

@@ -8,16 +8,22 @@
 
 mod adamw;
 mod attention;
+mod bf16;
 mod cross_entropy;
 mod elementwise;
 mod embedding;
 mod exp;
+mod few_rows;
 pub mod isa;
 mod linear;
 mod norm;
 mod product;
+mod reduce;
 pub mod reference;
 mod rope;
+mod scratch;
+mod simd;
+mod tiles;
 
 pub use adamw::{AdamW, adamw};
 pub use attention::{AttentionGrads, AttentionSaved, AttentionShape, attention, attention_backward};

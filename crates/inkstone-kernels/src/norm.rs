@@ -3,7 +3,8 @@
 use rayon::prelude::*;
 
 use crate::expect_len;
-use crate::linear::dot;
+use crate::reduce::dot;
+use crate::simd::simd_fn;
 
 /// Rows per task.
 const ROWS: usize = 64;
@@ -17,12 +18,9 @@ pub fn rms_norm(y: &mut [f32], x: &[f32], weight: &[f32], eps: f32) {
     let width = weight.len();
     expect_rows(x, width);
     y.par_chunks_mut(ROWS * width.max(1)).zip(x.par_chunks(ROWS * width.max(1))).for_each(|(y, x)| {
-        pulp::Arch::new().dispatch(|| {
-            for (y, x) in y.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
-                let scale = inverse_rms(x, eps);
-                y.iter_mut().zip(x).zip(weight).for_each(|((y, x), w)| *y = x * scale * w);
-            }
-        });
+        for (y, x) in y.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
+            row_forward(y, x, weight, eps);
+        }
     });
 }
 
@@ -42,10 +40,10 @@ pub fn rms_norm_backward(dx: &mut [f32], dweight: &mut [f32], dy: &[f32], x: &[f
     let partial: Vec<Vec<f32>> = blocks
         .map(|((dx, dy), x)| {
             let mut sum = vec![0.0; width];
-            pulp::Arch::new().dispatch(|| {
-                let rows = dx.chunks_exact_mut(width).zip(dy.chunks_exact(width)).zip(x.chunks_exact(width));
-                rows.for_each(|((dx, dy), x)| row_backward(dx, &mut sum, (dy, x, weight), eps));
-            });
+            let rows = dx.chunks_exact_mut(width).zip(dy.chunks_exact(width)).zip(x.chunks_exact(width));
+            for ((dx, dy), x) in rows {
+                row_backward((dx, &mut sum), (dy, x, weight), eps);
+            }
             sum
         })
         .collect();
@@ -55,13 +53,31 @@ pub fn rms_norm_backward(dx: &mut [f32], dweight: &mut [f32], dy: &[f32], x: &[f
     }
 }
 
-#[inline(always)]
-fn row_backward(dx: &mut [f32], dweight: &mut [f32], (dy, x, weight): (&[f32], &[f32], &[f32]), eps: f32) {
-    let scale = inverse_rms(x, eps);
-    dx.iter_mut().zip(dy).zip(weight).for_each(|((dx, dy), w)| *dx = dy * w);
-    let mean = dot(dx, x) * scale / x.len() as f32;
-    dweight.iter_mut().zip(dy).zip(x).for_each(|((sum, dy), x)| *sum += dy * x * scale);
-    dx.iter_mut().zip(x).for_each(|(dx, x)| *dx = (*dx - x * scale * mean) * scale);
+simd_fn! {
+    fn row_forward<'a>(y: &'a mut [f32], x: &'a [f32], weight: &'a [f32], eps: f32) {
+        let scale = inverse_rms(x, eps);
+        for ((y, x), w) in y.iter_mut().zip(x).zip(weight) {
+            *y = x * scale * w;
+        }
+    }
+}
+
+simd_fn! {
+    /// One row's `(dx, dweight)` given `(dy, x, weight)`.
+    fn row_backward<'a>(grads: (&'a mut [f32], &'a mut [f32]), given: (&'a [f32], &'a [f32], &'a [f32]), eps: f32) {
+        let ((dx, dweight), (dy, x, weight)) = (grads, given);
+        let scale = inverse_rms(x, eps);
+        for ((dx, dy), w) in dx.iter_mut().zip(dy).zip(weight) {
+            *dx = dy * w;
+        }
+        let mean = dot(dx, x) * scale / x.len() as f32;
+        for ((sum, dy), x) in dweight.iter_mut().zip(dy).zip(x) {
+            *sum += dy * x * scale;
+        }
+        for (dx, x) in dx.iter_mut().zip(x) {
+            *dx = (*dx - x * scale * mean) * scale;
+        }
+    }
 }
 
 #[inline(always)]

@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use crate::expect_len;
+use crate::simd::simd_fn;
 
 /// Shape of what is rotated: `[batch, length, heads, head_dim]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,15 +36,19 @@ pub fn rope(x: &mut [f32], cos: &[f32], sin: &[f32], shape: RopeShape, inverse: 
     x.par_chunks_mut(heads * head_dim).enumerate().with_min_len(32).for_each(|(row, x)| {
         let at = row % length * half;
         let (cos, sin) = (&cos[at..at + half], &sin[at..at + half]);
-        pulp::Arch::new().dispatch(|| x.chunks_exact_mut(head_dim).for_each(|head| rotate(head, cos, sin, sign)));
+        rotate(x, cos, sin, sign);
     });
 }
 
-#[inline(always)]
-fn rotate(head: &mut [f32], cos: &[f32], sin: &[f32], sign: f32) {
-    let (first, second) = head.split_at_mut(cos.len());
-    for (((a, b), &c), &s) in first.iter_mut().zip(second).zip(cos).zip(sin) {
-        let s = s * sign;
-        (*a, *b) = (*a * c - *b * s, *b * c + *a * s);
+simd_fn! {
+    /// All heads of one position.
+    fn rotate<'a>(heads: &'a mut [f32], cos: &'a [f32], sin: &'a [f32], sign: f32) {
+        for head in heads.chunks_exact_mut(2 * cos.len()) {
+            let (first, second) = head.split_at_mut(cos.len());
+            for (((a, b), &c), &s) in first.iter_mut().zip(second).zip(cos).zip(sin) {
+                let s = s * sign;
+                (*a, *b) = (*a * c - *b * s, *b * c + *a * s);
+            }
+        }
     }
 }
