@@ -102,8 +102,7 @@ impl ChatTemplate {
         variables.extend(tokens.map(|(key, token)| (key.as_str(), Value::from(token.as_str()))));
         let template = environment.get_template("chat").map_err(wrong)?;
         let mut output = Bounded(Vec::new());
-        let variables = Value::from_pairs(variables);
-        let rendered = template.render_captured_to(variables, &mut output);
+        let rendered = template.render_captured_to(Value::from_pairs(variables), &mut output);
         if output.0.len() > MAX_OUTPUT_BYTES {
             return Err(TokenizerError::TemplateOutput { name: self.name.clone(), limit: MAX_OUTPUT_BYTES });
         }

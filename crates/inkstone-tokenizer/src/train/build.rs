@@ -22,6 +22,8 @@ const PAD: &str = "<|pad|>";
 const TURN_START: &str = "<|im_start|>";
 const TURN_END: &str = "<|im_end|>";
 const UNKNOWN: &str = "<|unk|>";
+/// The unknown and the bytes, which every Unigram vocabulary has.
+const UNIGRAM_FIXED: usize = 1 + 256;
 /// What WordPiece pieces within a word begin with.
 const CONTINUING: &str = "##";
 
@@ -62,8 +64,8 @@ pub(super) fn train(
 fn sized_model(config: &TokenizerConfig, words: words::Words, watch: Watch<'_>) -> Result<ModelWrapper> {
     match config.algorithm {
         Algorithm::Unigram => unigram_model(config, &words),
-        Algorithm::Wordpiece => wordpiece_model(config, &words, watch),
-        _ => bpe_model(config, &words, watch),
+        Algorithm::Wordpiece => wordpiece_model(config, words, watch),
+        _ => bpe_model(config, words, watch),
     }
 }
 
@@ -88,16 +90,14 @@ fn check_full(config: &TokenizerConfig, got: usize, room: usize) -> Result<()> {
     })
 }
 
-fn bpe_model(config: &TokenizerConfig, words: &words::Words, watch: Watch<'_>) -> Result<ModelWrapper> {
-    let alphabet = alphabet::bytes();
+fn bpe_model(config: &TokenizerConfig, words: words::Words, watch: Watch<'_>) -> Result<ModelWrapper> {
+    let mut alphabet = alphabet::bytes();
+    alphabet.sort_unstable();
     let room = room(config, alphabet.len())?;
     let ids: HashMap<char, u32> = alphabet.iter().copied().zip(0..).collect();
     let words = words
-        .iter()
-        .map(|(word, count)| Word {
-            symbols: word.chars().filter_map(|c| ids.get(&c).copied()).collect(),
-            count: *count,
-        })
+        .into_iter()
+        .map(|(word, count)| Word { symbols: word.chars().filter_map(|c| ids.get(&c).copied()).collect(), count })
         .collect();
     let limits = Limits { size: room, min_frequency: config.min_frequency };
     let symbols = alphabet.into_iter().map(String::from).collect();
@@ -107,10 +107,10 @@ fn bpe_model(config: &TokenizerConfig, words: &words::Words, watch: Watch<'_>) -
     Ok(model.build().map_err(TokenizerError::training)?.into())
 }
 
-fn wordpiece_model(config: &TokenizerConfig, words: &words::Words, watch: Watch<'_>) -> Result<ModelWrapper> {
+fn wordpiece_model(config: &TokenizerConfig, words: words::Words, watch: Watch<'_>) -> Result<ModelWrapper> {
     let room = room(config, 3)?;
     // Each character may need two pieces, and half of the vocabulary is for longer ones.
-    let characters = alphabet::frequent(words, (room / 4).max(1));
+    let characters = alphabet::frequent(&words, (room / 4).max(1));
     let mut symbols = vec![UNKNOWN.to_owned()];
     symbols.extend(characters.iter().map(char::to_string));
     symbols.extend(characters.iter().map(|c| format!("{CONTINUING}{c}")));
@@ -122,10 +122,8 @@ fn wordpiece_model(config: &TokenizerConfig, words: &words::Words, watch: Watch<
         Some(ids.map(|(at, id)| if at == 0 { id } else { id + inner }).collect())
     };
     // Words with a rare character are unknown as a whole, so nothing is learnt from them.
-    let words = words
-        .iter()
-        .filter_map(|(word, count)| symbols_of(word).map(|symbols| Word { symbols, count: *count }))
-        .collect();
+    let words =
+        words.into_iter().filter_map(|(word, count)| symbols_of(word).map(|symbols| Word { symbols, count })).collect();
     let limits = Limits { size: room, min_frequency: config.min_frequency };
     let learnt = learn(words, symbols, CONTINUING, &limits, &mut |n| watch(Step::Merging, n))?;
     check_full(config, learnt.symbols.len(), room)?;
@@ -137,21 +135,38 @@ fn wordpiece_model(config: &TokenizerConfig, words: &words::Words, watch: Watch<
 }
 
 fn unigram_model(config: &TokenizerConfig, words: &words::Words) -> Result<ModelWrapper> {
-    let room = room(config, 1 + 256 + 1)?;
-    let pieces = room - 1 - 256;
-    let characters = alphabet::frequent(words, (pieces / 2).max(1));
-    let frequent: words::Words = alphabet::restrict(words, &characters)
-        .into_iter()
-        .filter(|(_, count)| *count >= config.min_frequency)
-        .collect();
-    let frequent = if frequent.is_empty() { alphabet::restrict(words, &characters) } else { frequent };
-    let learnt = unigram::learn(frequent, pieces)?;
-    check_full(config, 1 + 256 + learnt.len(), room)?;
+    let room = room(config, UNIGRAM_FIXED + 1)?;
+    let learnt = unigram_pieces(config, words, room)?;
+    if learnt.len() + UNIGRAM_FIXED < room {
+        let available = unigram_available(config, words, learnt.len())?;
+        check_full(config, available, room)?;
+    }
     let mut vocabulary = vec![(UNKNOWN.to_owned(), 0.0)];
     vocabulary.extend((0..=255u8).map(|byte| (format!("<0x{byte:02X}>"), 0.0)));
     vocabulary.extend(learnt);
     let model = Unigram::from(vocabulary, Some(0), true);
     Ok(model.map_err(TokenizerError::training)?.into())
+}
+
+/// At most as many pieces as have room beside the fixed ones.
+fn unigram_pieces(config: &TokenizerConfig, words: &words::Words, room: usize) -> Result<Vec<unigram::Piece>> {
+    let pieces = room.saturating_sub(UNIGRAM_FIXED).max(1);
+    let characters = alphabet::frequent(words, (pieces * 3).div_ceil(4));
+    let words = alphabet::restrict(words, &characters);
+    unigram::learn(&words, pieces)
+}
+
+/// A size that the texts can fill, after one that they could not: a smaller vocabulary has fewer
+/// characters, which may give fewer pieces, so it is tried again until a size is met.
+fn unigram_available(config: &TokenizerConfig, words: &words::Words, mut pieces: usize) -> Result<usize> {
+    while pieces > 1 {
+        let got = unigram_pieces(config, words, pieces + UNIGRAM_FIXED)?.len();
+        if got >= pieces {
+            break;
+        }
+        pieces = got;
+    }
+    Ok(pieces + UNIGRAM_FIXED)
 }
 
 fn characters_model(texts: impl Iterator<Item = Result<String>>, watch: Watch<'_>) -> Result<ModelWrapper> {
@@ -223,10 +238,11 @@ fn tokenizer_config(config: &TokenizerConfig) -> Map<String, Value> {
     let extra: Vec<&str> = added_specials(config).into_iter().filter(|name| !named.contains(name)).collect();
     set("add_bos_token", json!(false));
     set("add_eos_token", json!(false));
+    // transformers 5 takes this for its `extra_special_tokens`; 4 does not take a list under that name.
+    set("additional_special_tokens", json!(extra));
     set("bos_token", json!(END_OF_TEXT));
     set("clean_up_tokenization_spaces", json!(false));
     set("eos_token", json!(END_OF_TEXT));
-    set("extra_special_tokens", json!(extra));
     set("model_max_length", json!(1_000_000_000_000_u64));
     set("pad_token", json!(PAD));
     set("tokenizer_class", json!("PreTrainedTokenizerFast"));

@@ -36,7 +36,7 @@ pub struct TokenizerConfig {
     /// texts decide.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vocab_size: Option<usize>,
-    /// Pieces that occur less often are not made; 2.
+    /// For `bpe` and `wordpiece`: pairs that occur less often are not merged; 2.
     #[serde(default = "two")]
     pub min_frequency: u64,
     /// Whether each digit is a token of its own, rather than up to three together; false.
@@ -48,9 +48,10 @@ pub struct TokenizerConfig {
     /// Further special tokens, such as `<|tool|>`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub special_tokens: Vec<String>,
-    /// Of a larger corpus an evenly drawn sample of about so many bytes is learnt from; 64 MiB.
+    /// Of a larger corpus an evenly drawn sample of about so many bytes is learnt from, which takes
+    /// some 24 times its size in memory; 32 MiB.
     /// (`character` reads everything.)
-    #[serde(default = "sixty_four_mebibytes")]
+    #[serde(default = "thirty_two_mebibytes")]
     pub sample_bytes: u64,
 }
 
@@ -62,8 +63,8 @@ fn chatml() -> String {
     "chatml".to_owned()
 }
 
-fn sixty_four_mebibytes() -> u64 {
-    64 << 20
+fn thirty_two_mebibytes() -> u64 {
+    32 << 20
 }
 
 /// The most that may be sampled: counts of characters stay below 2^32.
@@ -83,7 +84,7 @@ impl TokenizerConfig {
             split_digits: false,
             chat_template: chatml(),
             special_tokens: Vec::new(),
-            sample_bytes: sixty_four_mebibytes(),
+            sample_bytes: thirty_two_mebibytes(),
         }
     }
 
