@@ -16,7 +16,7 @@ mod template;
 
 pub(crate) use template::ChatTemplate;
 
-/// The default chat template: ChatML, with marks around what the assistant says.
+/// The default chat template, `ChatML`, with marks around what the assistant says.
 pub const CHATML: &str = include_str!("chatml.jinja");
 
 /// The date (year, month, day) that templates see in training, where a clock must not decide bytes.

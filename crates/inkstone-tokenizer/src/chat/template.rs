@@ -159,6 +159,7 @@ fn environment(source: &str, clock: Clock) -> Result<Environment<'static>, Error
     Ok(environment)
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "filters take their arguments so")]
 fn to_json(value: &Value, options: Kwargs) -> Result<String, Error> {
     let style = Style {
         indent: options.get("indent")?,

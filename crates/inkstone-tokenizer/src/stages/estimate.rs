@@ -26,7 +26,7 @@ const MEMORY_PER_BYTE: f64 = 24.0;
 const MEMORY: f64 = 40e6;
 /// The part of the corpus on which the bytes a token are measured.
 const MEASURED_BYTES: f64 = 4e6;
-/// Tokens that ChatML adds to a conversation of one question and one answer.
+/// Tokens that `ChatML` adds to a conversation of one question and one answer.
 const CHAT_TOKENS: f64 = 10.0;
 /// The share of a conversation that the assistant speaks.
 const CHAT_LEARNT: f64 = 0.65;

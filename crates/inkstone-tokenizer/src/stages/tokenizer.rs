@@ -59,7 +59,7 @@ impl Stage for TokenizerStage {
             match step {
                 Step::Counting => reading.set(done),
                 Step::Merging => {
-                    learning.get_or_init(|| context.progress.task("learning merges", size, "tokens")).set(done)
+                    learning.get_or_init(|| context.progress.task("learning merges", size, "tokens")).set(done);
                 }
             }
             check(context)

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::words::{Words, increase, sorted};
 
-/// The share of all characters that a limited alphabet covers (SentencePiece's default).
+/// The share of all characters that a limited alphabet covers (the default of `SentencePiece`).
 const COVERAGE: f64 = 0.9995;
 
 /// The characters that stand for the 256 bytes in byte-level vocabularies, by byte (GPT-2's table):

@@ -49,7 +49,7 @@ struct Learner {
     pairs: HashMap<Pair, Count>,
     heap: BinaryHeap<(i64, Reverse<Pair>)>,
     merges: Vec<(String, String)>,
-    /// What continuing symbols begin with (`##` in WordPiece), dropped where they are appended.
+    /// What continuing symbols begin with (`##` in `WordPiece`), dropped where they are appended.
     prefix: &'static str,
 }
 
@@ -182,6 +182,7 @@ fn merge_in(symbols: &mut Vec<u32>, (left, right): Pair, merged: u32) -> Vec<(Pa
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

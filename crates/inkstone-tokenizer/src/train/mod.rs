@@ -2,7 +2,7 @@
 //!
 //! The trainers of the `tokenizers` crate walk over hash maps with random seeds and add floats in an
 //! order that depends on the number of threads, so they are not used as they stand: byte-pair
-//! merges (for BPE and WordPiece) are learnt by [`merges`], where ties go to the pair with the smaller
+//! merges (for BPE and `WordPiece`) are learnt by [`merges`], where ties go to the pair with the smaller
 //! ids; Unigram uses the crate's trainer on one thread with sorted words and puts its result into a
 //! fixed order ([`unigram`]). Everything is learnt from counts of words, so the order of the
 //! documents does not matter.
@@ -11,6 +11,7 @@ mod alphabet;
 mod build;
 mod config;
 mod merges;
+mod models;
 mod pipeline;
 mod unigram;
 mod words;

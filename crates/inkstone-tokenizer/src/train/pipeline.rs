@@ -20,7 +20,7 @@ use tokenizers::{
 use super::config::{Algorithm, TokenizerConfig};
 use crate::error::{Result, TokenizerError};
 
-/// What stands for a space in Unigram pieces (SentencePiece's convention).
+/// What stands for a space in Unigram pieces (the convention of `SentencePiece`).
 pub(super) const META: char = '▁';
 
 /// Longer words are counted in parts of so many characters, so that one endless word does not stop

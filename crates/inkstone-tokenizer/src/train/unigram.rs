@@ -48,7 +48,7 @@ fn most_probable(mut pieces: Vec<Piece>, size: usize) -> Vec<Piece> {
     pieces
 }
 
-/// Candidates before pruning. SentencePiece takes a million, from which pruning to a small vocabulary
+/// Candidates before pruning. `SentencePiece` takes a million, from which pruning to a small vocabulary
 /// takes most of the time.
 fn seeds(size: usize) -> usize {
     (16 * size).clamp(100_000, 1_000_000)

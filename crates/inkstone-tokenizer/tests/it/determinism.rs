@@ -1,5 +1,6 @@
 //! The same texts give the same bytes, whatever the threads.
 
+use std::fmt::Write;
 use std::process::Command;
 
 use inkstone_tokenizer::Algorithm;
@@ -16,7 +17,7 @@ fn fingerprints() -> String {
             let sum = bytes
                 .iter()
                 .fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
-            lines.push_str(&format!("{algorithm:?} {name} {sum:016x}\n"));
+            writeln!(lines, "{algorithm:?} {name} {sum:016x}").unwrap();
         }
     }
     lines

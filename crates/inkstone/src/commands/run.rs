@@ -24,7 +24,7 @@ pub(crate) fn run(args: &Run, runs: &Path, printer: &Printer) -> anyhow::Result<
     let started = Instant::now();
     let environment = machine::environment(printer, &interrupt, Some(machine::measured()));
     let report = inkstone_recipe::run(&recipe, &registry, &store, &options, &environment)?;
-    let page = crate::report::write(&report, &store)?;
+    let page = crate::report::write(&report)?;
     summarise(&report, &page, started.elapsed().as_secs_f64(), printer);
     Ok(ExitCode::SUCCESS)
 }

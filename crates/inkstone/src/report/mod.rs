@@ -1,10 +1,179 @@
-//! The report of a run.
+//! The report of a run: one HTML file that needs nothing else.
+
+mod chart;
+mod graph;
 
 use std::path::{Path, PathBuf};
 
-use inkstone_recipe::{RunReport, Store};
+use anyhow::Context;
+use inkstone_recipe::{RunReport, StageReport};
+use minijinja::{Environment, context};
+use serde::Serialize;
+use serde_json::Value;
 
-pub(crate) fn write(report: &RunReport, _store: &Store) -> anyhow::Result<PathBuf> {
-    let _: &Path = &report.folder;
-    Ok(report.folder.join("report.html"))
+use crate::printer::{bytes, duration, short, thousands};
+use chart::{Chart, Series};
+
+const TEMPLATE: &str = include_str!("report.html");
+
+/// Largest log file that is read.
+const MAX_LOG_BYTES: u64 = 256 << 20;
+
+/// Writes `runs/<recipe>/report.html`.
+pub(crate) fn write(report: &RunReport) -> anyhow::Result<PathBuf> {
+    let path = report.folder.join("report.html");
+    let html = render(report).context("drawing the report")?;
+    inkstone_recipe::fs::write_atomic(&path, html.as_bytes())?;
+    Ok(path)
+}
+
+fn render(report: &RunReport) -> anyhow::Result<String> {
+    let mut environment = Environment::new();
+    environment.add_template("report.html", TEMPLATE)?;
+    let last = report.stages.last().map(|stage| &stage.artifact.manifest);
+    Ok(environment.get_template("report.html")?.render(context! {
+        recipe => report.recipe,
+        ended => report.stages.iter().map(|stage| stage.artifact.manifest.ended.as_str()).max(),
+        numeric_path => last.map(|manifest| manifest.numeric_path.as_str()),
+        figures => figures(&report.stages),
+        trainings => report.stages.iter().filter_map(training).collect::<Vec<_>>(),
+        evaluations => report.stages.iter().filter_map(evaluation).collect::<Vec<_>>(),
+        graph => graph::draw(&report.stages),
+        costs => report.stages.iter().map(cost).collect::<Vec<_>>(),
+        recipe_toml => last.map(|manifest| manifest.recipe_toml.as_str()),
+    })?)
+}
+
+/// A number in large type with its name.
+#[derive(Debug, Serialize)]
+struct Figure {
+    name: String,
+    value: String,
+}
+
+fn figures(stages: &[StageReport]) -> Vec<Figure> {
+    let metric = |key: &str| stages.iter().rev().find_map(|stage| stage.artifact.manifest.metrics.get(key)?.as_f64());
+    let seconds: f64 = stages.iter().map(|stage| stage.artifact.manifest.cost.seconds).sum();
+    let percent = |x: f64| format!("{:.1} %", x * 100.0);
+    let figures = [
+        ("parameters", metric("parameters").map(short)),
+        ("training tokens", metric("train_tokens").map(short)),
+        ("validation loss", metric("loss").map(|x| format!("{x:.3}"))),
+        ("bits per byte", metric("bits_per_byte").map(|x| format!("{x:.3}"))),
+        ("right, English", metric("accuracy_en").map(percent)),
+        ("right, Chinese", metric("accuracy_zh").map(percent)),
+        ("time to make", Some(duration(seconds))),
+    ];
+    figures.into_iter().filter_map(|(name, value)| Some(Figure { name: name.to_owned(), value: value? })).collect()
+}
+
+/// The curves and samples of a training stage.
+#[derive(Debug, Serialize)]
+struct Training {
+    name: String,
+    loss: String,
+    rate: String,
+    samples: Vec<Value>,
+}
+
+/// Samples shown of a stage.
+const SAMPLES: usize = 8;
+
+fn training(stage: &StageReport) -> Option<Training> {
+    let logs = stage.artifact.folder.join("logs");
+    let metrics = lines(&logs.join("metrics.jsonl"));
+    let series = |name: &str, tag: &str| Series {
+        name: name.to_owned(),
+        points: metrics
+            .iter()
+            .filter_map(|line| Some((line.get("step")?.as_f64()?, line.get(tag)?.as_f64()?)))
+            .collect(),
+    };
+    let loss = [series("training", "train/loss"), series("validation", "val/loss")];
+    if loss[0].points.is_empty() {
+        return None;
+    }
+    let samples = lines(&logs.join("samples.jsonl"));
+    Some(Training {
+        name: stage.name.clone(),
+        loss: Chart { title: "loss (nats per token) by step", series: &loss }.draw(),
+        rate: Chart { title: "learning rate by step", series: &[series("learning rate", "train/lr")] }.draw(),
+        samples: samples.into_iter().rev().take(SAMPLES).collect(),
+    })
+}
+
+fn lines(path: &Path) -> Vec<Value> {
+    let text = inkstone_recipe::fs::read_to_string(path, MAX_LOG_BYTES).unwrap_or_default();
+    text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+}
+
+/// `evaluation.json` with its intervals as text.
+#[derive(Debug, Serialize)]
+struct Evaluation {
+    name: String,
+    results: Vec<[String; 4]>,
+    examples: Vec<Value>,
+}
+
+fn evaluation(stage: &StageReport) -> Option<Evaluation> {
+    let text =
+        inkstone_recipe::fs::read_to_string(&stage.artifact.folder.join("evaluation.json"), MAX_LOG_BYTES).ok()?;
+    let value: Value = serde_json::from_str(&text).ok()?;
+    let row = |result: &Value| {
+        let percent =
+            |key: &str| result[key].as_f64().map_or_else(|| "-".to_owned(), |x| format!("{:.1} %", x * 100.0));
+        let text = |key: &str| result[key].as_str().unwrap_or("-").to_owned();
+        let interval = format!("{} to {}", percent("accuracy_low"), percent("accuracy_high"));
+        [
+            text("name"),
+            text("lang"),
+            format!("{} of {}", percent("accuracy"), thousands(result["n"].as_u64().unwrap_or(0))),
+            interval,
+        ]
+    };
+    Some(Evaluation {
+        name: stage.name.clone(),
+        results: value["results"].as_array()?.iter().map(row).collect(),
+        examples: value["examples"].as_array().cloned().unwrap_or_default(),
+    })
+}
+
+/// A line of the table of costs: what was measured, what was foreseen, and how far apart they are.
+#[derive(Debug, Serialize)]
+struct Cost {
+    name: String,
+    kind: String,
+    cached: bool,
+    seconds: Compared,
+    memory: Compared,
+    bytes: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Compared {
+    measured: String,
+    predicted: String,
+    deviation: String,
+}
+
+fn cost(stage: &StageReport) -> Cost {
+    let manifest = &stage.artifact.manifest;
+    let predicted = |key: &str| manifest.predicted.as_ref().and_then(|value| value.get(key)?.as_f64());
+    let peak = manifest.cost.peak_bytes.map(|n| n as f64);
+    Cost {
+        name: stage.name.clone(),
+        kind: manifest.kind.clone(),
+        cached: stage.cached,
+        seconds: compare(Some(manifest.cost.seconds), predicted("seconds"), duration),
+        memory: compare(peak, predicted("peak_bytes"), |n| bytes(n as u64)),
+        bytes: bytes(stage.artifact.bytes()),
+    }
+}
+
+fn compare(measured: Option<f64>, predicted: Option<f64>, show: impl Fn(f64) -> String) -> Compared {
+    let text = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), &show);
+    let deviation = measured.zip(predicted).filter(|(measured, _)| *measured > 0.0);
+    let deviation = deviation
+        .map_or_else(String::new, |(measured, predicted)| format!("{:+.0} %", (predicted / measured - 1.0) * 100.0));
+    Compared { measured: text(measured), predicted: text(predicted), deviation }
 }
