@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use inkstone_recipe::{RunReport, StageReport};
-use minijinja::{Environment, context};
+use minijinja::Environment;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::printer::{bytes, duration, short, thousands};
 use chart::{Chart, Series};
@@ -31,17 +31,18 @@ fn render(report: &RunReport) -> anyhow::Result<String> {
     let mut environment = Environment::new();
     environment.add_template("report.html", TEMPLATE)?;
     let last = report.stages.last().map(|stage| &stage.artifact.manifest);
-    Ok(environment.get_template("report.html")?.render(context! {
-        recipe => report.recipe,
-        ended => report.stages.iter().map(|stage| stage.artifact.manifest.ended.as_str()).max(),
-        numeric_path => last.map(|manifest| manifest.numeric_path.as_str()),
-        figures => figures(&report.stages),
-        trainings => report.stages.iter().filter_map(training).collect::<Vec<_>>(),
-        evaluations => report.stages.iter().filter_map(evaluation).collect::<Vec<_>>(),
-        graph => graph::draw(&report.stages),
-        costs => report.stages.iter().map(cost).collect::<Vec<_>>(),
-        recipe_toml => last.map(|manifest| manifest.recipe_toml.as_str()),
-    })?)
+    let page = json!({
+        "recipe": report.recipe,
+        "ended": report.stages.iter().map(|stage| stage.artifact.manifest.ended.as_str()).max(),
+        "numeric_path": last.map(|manifest| manifest.numeric_path.as_str()),
+        "figures": figures(&report.stages),
+        "trainings": report.stages.iter().filter_map(training).collect::<Vec<_>>(),
+        "evaluations": report.stages.iter().filter_map(evaluation).collect::<Vec<_>>(),
+        "graph": graph::draw(&report.stages),
+        "costs": report.stages.iter().map(cost).collect::<Vec<_>>(),
+        "recipe_toml": last.map(|manifest| manifest.recipe_toml.as_str()),
+    });
+    Ok(environment.get_template("report.html")?.render(minijinja::Value::from_serialize(&page))?)
 }
 
 /// A number in large type with its name.
