@@ -6,6 +6,7 @@
 mod corpus;
 mod formats;
 mod recipe;
+mod tokenizer;
 
 use std::path::Path;
 
@@ -37,6 +38,9 @@ pub const TARGETS: &[Target] = &[
     corpus::CHAT,
     corpus::SHARD_HEADER,
     corpus::SHARD_INDEX,
+    tokenizer::TOKENIZER,
+    tokenizer::TOKENIZER_CONFIG,
+    tokenizer::CHAT_TEMPLATE,
 ];
 
 /// Feeds the target called `name`.

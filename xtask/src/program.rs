@@ -35,7 +35,7 @@ impl Program {
         std::fs::create_dir_all(folder)?;
         let log = File::options().create(true).append(true).open(folder.join("inkstone.log"))?;
         let mut command = Command::new(&self.0);
-        command.args(arguments).current_dir(folder).env("NO_COLOR", "1");
+        command.args(arguments).current_dir(folder).env("NO_COLOR", "1").env_remove("INKSTONE_RUNS");
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         Ok(command)
     }

@@ -1,6 +1,7 @@
 //! What a run left behind.
 
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -14,14 +15,15 @@ pub(crate) struct Made {
     pub(crate) content: String,
     /// Wall time.
     pub(crate) seconds: f64,
-    ended: String,
+    /// When its manifest was written: times in manifests are whole seconds.
+    ended: SystemTime,
 }
 
 #[cfg(test)]
 impl Made {
     /// A stage that took so long.
     pub(crate) fn lasting(seconds: f64) -> Self {
-        Self { stage: String::new(), content: String::new(), seconds, ended: String::new() }
+        Self { stage: String::new(), content: String::new(), seconds, ended: SystemTime::UNIX_EPOCH }
     }
 }
 
@@ -35,7 +37,7 @@ pub(crate) fn stages(folder: &Path) -> Result<Vec<Made>> {
             made.push(read(&path)?);
         }
     }
-    made.sort_by(|a, b| a.ended.cmp(&b.ended).then_with(|| a.stage.cmp(&b.stage)));
+    made.sort_by(|a, b| (a.ended, &a.stage).cmp(&(b.ended, &b.stage)));
     if made.is_empty() {
         bail!("{} holds no artifacts", recipe.display());
     }
@@ -71,10 +73,11 @@ fn read(artifact: &Path) -> Result<Made> {
     let path = artifact.join("manifest.json");
     let text = std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
     let manifest: Value = serde_json::from_str(&text).with_context(|| format!("parsing {}", path.display()))?;
-    let text = |key: &str| manifest[key].as_str().unwrap_or_default().to_owned();
+    let content = manifest["content"].as_str().unwrap_or_default().to_owned();
+    let ended = path.metadata()?.modified()?;
     let stage = artifact.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let seconds = manifest["cost"]["seconds"].as_f64().unwrap_or(0.0);
-    Ok(Made { stage, content: text("content"), seconds, ended: text("ended") })
+    Ok(Made { stage, content, seconds, ended })
 }
 
 /// Prints the content of every stage, one column a run; says whether all columns are equal.

@@ -22,12 +22,8 @@ impl DocumentId {
     /// The id of part `part` of record `record` (both from 0) of the source called `name`.
     pub fn new(name: &str, record: u64, part: u32) -> Self {
         let mut hasher = blake3::Hasher::new();
-        hasher
-            .update(&(name.len() as u64).to_le_bytes())
-            .update(name.as_bytes());
-        hasher
-            .update(&record.to_le_bytes())
-            .update(&part.to_le_bytes());
+        hasher.update(&(name.len() as u64).to_le_bytes()).update(name.as_bytes());
+        hasher.update(&record.to_le_bytes()).update(&part.to_le_bytes());
         Self(first_128_bits(&hasher.finalize()))
     }
 }
@@ -50,12 +46,8 @@ impl std::str::FromStr for DocumentId {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let hexadecimal = text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit());
-        let digits = hexadecimal
-            .then(|| u128::from_str_radix(text, 16).ok())
-            .flatten();
-        digits
-            .map(Self)
-            .ok_or_else(|| format!("`{text}` is not a document id (32 hexadecimal digits)"))
+        let digits = hexadecimal.then(|| u128::from_str_radix(text, 16).ok()).flatten();
+        digits.map(Self).ok_or_else(|| format!("`{text}` is not a document id (32 hexadecimal digits)"))
     }
 }
 
@@ -67,9 +59,7 @@ impl Serialize for DocumentId {
 
 impl<'de> Deserialize<'de> for DocumentId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -130,12 +120,7 @@ pub(crate) fn read_lines_of<T: DeserializeOwned>(path: &Path) -> Result<LinesOf<
     let decoder = zstd::stream::read::Decoder::new(file).map_err(CorpusError::io(path))?;
     let reader: Box<dyn BufRead + Send> = Box::new(BufReader::with_capacity(1 << 16, decoder));
     let lines = LineReader::new(reader);
-    Ok(LinesOf {
-        path: path.to_owned(),
-        lines,
-        ended: false,
-        value: std::marker::PhantomData,
-    })
+    Ok(LinesOf { path: path.to_owned(), lines, ended: false, value: std::marker::PhantomData })
 }
 
 /// Iterator of [`read_lines_of`]; it ends after the first error.
@@ -148,18 +133,11 @@ pub(crate) struct LinesOf<T> {
 
 impl<T: DeserializeOwned> LinesOf<T> {
     fn read(&mut self) -> Result<Option<T>, CorpusError> {
-        let end = self
-            .lines
-            .next(MAX_LINE_BYTES)
-            .map_err(CorpusError::io(&self.path))?;
+        let end = self.lines.next(MAX_LINE_BYTES).map_err(CorpusError::io(&self.path))?;
         let line = self.lines.number();
         match end {
             LineEnd::None => Ok(None),
-            LineEnd::Cut => Err(CorpusError::malformed(
-                &self.path,
-                line,
-                "the line is too long",
-            )),
+            LineEnd::Cut => Err(CorpusError::malformed(&self.path, line, "the line is too long")),
             LineEnd::Newline | LineEnd::Last => serde_json::from_slice(self.lines.line())
                 .map(Some)
                 .map_err(|error| CorpusError::malformed(&self.path, line, error.to_string())),
@@ -191,36 +169,21 @@ pub(crate) struct LineWriter {
 impl LineWriter {
     pub(crate) fn create(path: &Path) -> Result<Self, CorpusError> {
         let file = File::create(path).map_err(CorpusError::io(path))?;
-        let encoder = zstd::stream::write::Encoder::new(BufWriter::new(file), 3)
-            .map_err(CorpusError::io(path))?;
-        Ok(Self {
-            path: path.to_owned(),
-            encoder,
-            line: Vec::new(),
-        })
+        let encoder = zstd::stream::write::Encoder::new(BufWriter::new(file), 3).map_err(CorpusError::io(path))?;
+        Ok(Self { path: path.to_owned(), encoder, line: Vec::new() })
     }
 
     pub(crate) fn write<T: Serialize>(&mut self, value: &T) -> Result<(), CorpusError> {
         self.line.clear();
-        serde_json::to_writer(&mut self.line, value).map_err(|error| CorpusError::Io {
-            path: self.path.clone(),
-            source: error.into(),
-        })?;
+        serde_json::to_writer(&mut self.line, value)
+            .map_err(|error| CorpusError::Io { path: self.path.clone(), source: error.into() })?;
         self.line.push(b'\n');
-        self.encoder
-            .write_all(&self.line)
-            .map_err(CorpusError::io(&self.path))
+        self.encoder.write_all(&self.line).map_err(CorpusError::io(&self.path))
     }
 
     pub(crate) fn finish(self) -> Result<(), CorpusError> {
         let Self { path, encoder, .. } = self;
-        let finish = || {
-            encoder
-                .finish()?
-                .into_inner()
-                .map_err(std::io::IntoInnerError::into_error)?
-                .sync_all()
-        };
+        let finish = || encoder.finish()?.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all();
         finish().map_err(CorpusError::io(&path))
     }
 }

@@ -80,9 +80,7 @@ pub enum CorpusError {
         bytes: u64,
     },
     /// Records were there, and none was kept.
-    #[error(
-        "nothing of the corpus is left: {short} record(s) below `min_characters`, {bad} bad record(s)"
-    )]
+    #[error("nothing of the corpus is left: {short} record(s) below `min_characters`, {bad} bad record(s)")]
     AllDropped {
         /// Records with too little text.
         short: u64,
@@ -130,57 +128,36 @@ pub enum CorpusError {
 impl CorpusError {
     pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
         move |source| match source.kind() {
-            std::io::ErrorKind::NotFound => Self::NotFound {
-                path: path.to_owned(),
-            },
-            _ => Self::Io {
-                path: path.to_owned(),
-                source,
-            },
+            std::io::ErrorKind::NotFound => Self::NotFound { path: path.to_owned() },
+            _ => Self::Io { path: path.to_owned(), source },
         }
     }
 
     pub(crate) fn malformed(path: &Path, line: u64, reason: impl Into<String>) -> Self {
-        Self::Malformed {
-            path: path.to_owned(),
-            line,
-            reason: reason.into(),
-        }
+        Self::Malformed { path: path.to_owned(), line, reason: reason.into() }
     }
 
     /// What the user can do about it.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
-            Self::NotFound { .. } => {
-                "relative paths count from the folder of the recipe; check the spelling"
-            }
+            Self::NotFound { .. } => "relative paths count from the folder of the recipe; check the spelling",
             Self::NoMatch { .. } => {
                 "`format = \"auto\"` takes .txt .md .jsonl .json .csv .tsv .parquet (texts also as .gz or .zst) from \
                  a folder; name the `format` to read all of its files"
             }
-            Self::Pattern { .. } => {
-                "`*` matches within a name, `**` any folders, `[ab]` one of these characters"
-            }
-            Self::Io { .. } => {
-                "check that the file can be read, that it is complete, and that the disk is not full"
-            }
+            Self::Pattern { .. } => "`*` matches within a name, `**` any folders, `[ab]` one of these characters",
+            Self::Io { .. } => "check that the file can be read, that it is complete, and that the disk is not full",
             Self::Encoding { guess, .. } => {
-                return Some(format!(
-                    "convert it first, e.g. `iconv -f {guess} -t UTF-8 IN > OUT`"
-                ));
+                return Some(format!("convert it first, e.g. `iconv -f {guess} -t UTF-8 IN > OUT`"));
             }
-            Self::Malformed { .. } => {
-                "mend the file or leave it out; one JSON object a line is `format = \"jsonl\"`"
-            }
+            Self::Malformed { .. } => "mend the file or leave it out; one JSON object a line is `format = \"jsonl\"`",
             Self::TooManyBad { .. } => {
                 "is `text` the right key, and `format` the right one? Otherwise raise `max_bad_records`"
             }
             Self::Empty { .. } => "check `paths` and `format`",
             Self::AllDropped { .. } => "lower `min_characters`, or look at the warnings above",
             Self::Shard { .. } => "delete the artifact and run the recipe again",
-            Self::NoTokens { .. } => {
-                "use a larger corpus, or a larger `validation` fraction for this split"
-            }
+            Self::NoTokens { .. } => "use a larger corpus, or a larger `validation` fraction for this split",
             _ => return None,
         };
         Some(hint.to_owned())

@@ -11,6 +11,7 @@ pub mod loader;
 pub mod read;
 pub mod shards;
 pub mod stage;
+pub mod world;
 
 mod pipeline;
 mod settings;

@@ -33,10 +33,9 @@ pub(crate) fn hundred() -> u64 {
 
 pub(crate) fn check_origin(from: Option<&String>, paths: &[String]) -> Result<(), String> {
     match (from, paths) {
-        (None, []) => Err(
-            "`paths` is missing: name files, folders or patterns (or a world stage in `from`)"
-                .to_owned(),
-        ),
+        (None, []) => {
+            Err("`paths` is missing: name files, folders or patterns (or a world stage in `from`)".to_owned())
+        }
         (Some(_), [_, ..]) => Err("`paths` and `from` can't both be set".to_owned()),
         _ => Ok(()),
     }
@@ -44,23 +43,11 @@ pub(crate) fn check_origin(from: Option<&String>, paths: &[String]) -> Result<()
 
 pub(crate) fn check_share(validation: f64) -> Result<(), String> {
     let good = (0.0..=0.5).contains(&validation);
-    if good {
-        Ok(())
-    } else {
-        Err(format!(
-            "`validation` is {validation}, and must be between 0 and 0.5"
-        ))
-    }
+    if good { Ok(()) } else { Err(format!("`validation` is {validation}, and must be between 0 and 0.5")) }
 }
 
 pub(crate) fn inputs(from: Option<&String>) -> Vec<Input> {
-    from.iter()
-        .map(|stage| Input {
-            field: "from",
-            stage: (*stage).clone(),
-            kinds: &["world"],
-        })
-        .collect()
+    from.iter().map(|stage| Input { field: "from", stage: (*stage).clone(), kinds: &["world"] }).collect()
 }
 
 /// The files of a world whose names begin with `prefix`, or those that the recipe names.
@@ -71,24 +58,13 @@ pub(crate) fn sources(
     context: &Context<'_>,
 ) -> Result<Vec<Source>, CorpusError> {
     let (files, base, format) = match prefix {
-        None => (
-            expand(paths, &context.base, format)?,
-            context.base.clone(),
-            format,
-        ),
+        None => (expand(paths, &context.base, format)?, context.base.clone(), format),
         Some(prefix) => {
             let folder = context.input("from").folder.clone();
-            (
-                expand(&[format!("{prefix}.*.jsonl")], &folder, Format::Jsonl)?,
-                folder,
-                Format::Jsonl,
-            )
+            (expand(&[format!("{prefix}.*.jsonl")], &folder, Format::Jsonl)?, folder, Format::Jsonl)
         }
     };
-    files
-        .into_iter()
-        .map(|path| Source::new(path, &base, format))
-        .collect()
+    files.into_iter().map(|path| Source::new(path, &base, format)).collect()
 }
 
 /// The size of what will be read, as far as it can be told before.
@@ -102,40 +78,22 @@ pub(crate) fn forecast_bytes(
         return size_of_files(paths, Path::new("."), format);
     };
     let named = [format!("{prefix}_bytes"), "bytes".to_owned()];
-    let metric = named
-        .iter()
-        .find_map(|name| world.metrics.get(name).copied());
-    let measured = || {
-        size_of_files(
-            &[format!("{prefix}.*.jsonl")],
-            world.folder.as_deref()?,
-            Format::Jsonl,
-        )
-    };
+    let metric = named.iter().find_map(|name| world.metrics.get(name).copied());
+    let measured = || size_of_files(&[format!("{prefix}.*.jsonl")], world.folder.as_deref()?, Format::Jsonl);
     metric.or_else(measured)
 }
 
 fn size_of_files(paths: &[String], base: &Path, format: Format) -> Option<f64> {
     let files = expand(paths, base, format).ok()?;
-    let sizes = files
-        .iter()
-        .map(|path| std::fs::metadata(path).map(|data| data.len()));
-    sizes
-        .sum::<std::io::Result<u64>>()
-        .ok()
-        .map(|bytes| bytes as f64)
+    let sizes = files.iter().map(|path| std::fs::metadata(path).map(|data| data.len()));
+    sizes.sum::<std::io::Result<u64>>().ok().map(|bytes| bytes as f64)
 }
 
 /// Typical bytes of a document, for want of knowing better.
 const BYTES_PER_DOCUMENT: f64 = 1000.0;
 
 /// From the size of the sources to what will come of them.
-pub(crate) fn estimate(
-    bytes: Option<f64>,
-    validation: f64,
-    names: &[&str],
-    longest: u64,
-) -> Estimate {
+pub(crate) fn estimate(bytes: Option<f64>, validation: f64, names: &[&str], longest: u64) -> Estimate {
     let Some(bytes) = bytes else {
         return Estimate::default();
     };

@@ -11,8 +11,8 @@ use crate::pipeline::{Body, Job, Part, Settings};
 use crate::read::source::expand;
 use crate::read::{Content, Format, Unit};
 use crate::settings::{
-    check_origin, check_share, estimate, forecast_bytes, hundred, inputs, one, one_in_twenty,
-    one_mebibyte, sources, yes,
+    check_origin, check_share, estimate, forecast_bytes, hundred, inputs, one, one_in_twenty, one_mebibyte, sources,
+    yes,
 };
 use crate::text::{cut, keys_of, kind_of, normalize, take_meta};
 
@@ -105,9 +105,7 @@ impl Stage for CorpusStage {
             return Err("`text` must name at least one key, such as \"text\"".to_owned());
         }
         if !(16..=1 << 28).contains(&config.max_document_bytes) {
-            return Err(
-                "`max_document_bytes` must be between 16 and 268435456 (256 MiB)".to_owned(),
-            );
+            return Err("`max_document_bytes` must be between 16 and 268435456 (256 MiB)".to_owned());
         }
         Ok(())
     }
@@ -120,27 +118,13 @@ impl Stage for CorpusStage {
         Ok(expand(&config.paths, base, config.format)?)
     }
 
-    fn estimate(
-        config: &CorpusConfig,
-        inputs: &BTreeMap<String, Forecast>,
-        _machine: &Machine,
-    ) -> Estimate {
+    fn estimate(config: &CorpusConfig, inputs: &BTreeMap<String, Forecast>, _machine: &Machine) -> Estimate {
         let bytes = forecast_bytes(&config.paths, config.format, inputs, "texts");
-        estimate(
-            bytes,
-            config.validation,
-            &["documents"],
-            config.max_document_bytes as u64,
-        )
+        estimate(bytes, config.validation, &["documents"], config.max_document_bytes as u64)
     }
 
     fn run(config: &CorpusConfig, context: &Context<'_>) -> Result<Metrics, StageError> {
-        let sources = sources(
-            config.from.is_some().then_some("texts"),
-            &config.paths,
-            config.format,
-            context,
-        )?;
+        let sources = sources(config.from.is_some().then_some("texts"), &config.paths, config.format, context)?;
         let job = Job {
             context,
             sources,
@@ -195,17 +179,11 @@ impl CorpusConfig {
         let mut rest = text;
         while rest.len() > self.max_document_bytes {
             let (head, tail) = rest.split_at(cut(rest, self.max_document_bytes));
-            parts.push(Part {
-                body: Body::Text(normalize(head, self.normalization)),
-                meta: meta.clone(),
-            });
+            parts.push(Part { body: Body::Text(normalize(head, self.normalization)), meta: meta.clone() });
             rest = tail;
         }
         if !rest.is_empty() || parts.is_empty() {
-            parts.push(Part {
-                body: Body::Text(normalize(rest, self.normalization)),
-                meta,
-            });
+            parts.push(Part { body: Body::Text(normalize(rest, self.normalization)), meta });
         }
     }
 }

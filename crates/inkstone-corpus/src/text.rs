@@ -61,14 +61,6 @@ pub(crate) fn kind_of(value: &Value) -> &'static str {
 
 /// The first keys of a record, for a complaint about a missing one.
 pub(crate) fn keys_of(object: &Map<String, Value>) -> String {
-    let names: Vec<_> = object
-        .keys()
-        .take(8)
-        .map(|name| format!("`{name}`"))
-        .collect();
-    if names.is_empty() {
-        "the record is empty".to_owned()
-    } else {
-        format!("the record has {}", names.join(", "))
-    }
+    let names: Vec<_> = object.keys().take(8).map(|name| format!("`{name}`")).collect();
+    if names.is_empty() { "the record is empty".to_owned() } else { format!("the record has {}", names.join(", ")) }
 }

@@ -42,11 +42,15 @@ impl Sampling {
     pub fn validate(&self) -> Result<(), String> {
         let wrong = |name: &str, got: f32, expected: &str| Err(format!("{name} is {got}, expected {expected}"));
         match self {
-            Self { temperature, .. } if !(*temperature >= 0.0 && temperature.is_finite()) => wrong("temperature", *temperature, "0 or more"),
+            Self { temperature, .. } if !(*temperature >= 0.0 && temperature.is_finite()) => {
+                wrong("temperature", *temperature, "0 or more")
+            }
             Self { top_k: Some(0), .. } => wrong("top_k", 0.0, "1 or more"),
             Self { top_p: Some(p), .. } if !(*p > 0.0 && *p <= 1.0) => wrong("top_p", *p, "more than 0, at most 1"),
             Self { min_p: Some(p), .. } if !(0.0..=1.0).contains(p) => wrong("min_p", *p, "0 to 1"),
-            Self { repetition_penalty: p, .. } if !(*p > 0.0 && p.is_finite()) => wrong("repetition_penalty", *p, "more than 0"),
+            Self { repetition_penalty: p, .. } if !(*p > 0.0 && p.is_finite()) => {
+                wrong("repetition_penalty", *p, "more than 0")
+            }
             _ => Ok(()),
         }
     }
@@ -69,9 +73,14 @@ impl Sampling {
         let mut seen: Vec<u32> = context.to_vec();
         seen.sort_unstable();
         seen.dedup();
-        for logit in seen.into_iter().filter_map(|id| logits.get(id as usize).copied().map(|logit| (id, logit))).collect::<Vec<_>>() {
+        for logit in seen
+            .into_iter()
+            .filter_map(|id| logits.get(id as usize).copied().map(|logit| (id, logit)))
+            .collect::<Vec<_>>()
+        {
             let (id, value) = logit;
-            logits[id as usize] = if value > 0.0 { value / self.repetition_penalty } else { value * self.repetition_penalty };
+            logits[id as usize] =
+                if value > 0.0 { value / self.repetition_penalty } else { value * self.repetition_penalty };
         }
     }
 
@@ -108,7 +117,10 @@ impl Sampling {
 
 /// The index of the largest value, the first one of equals.
 fn argmax(values: &[f32]) -> u32 {
-    let best = values.iter().enumerate().fold((0, f32::NEG_INFINITY), |best, (id, &value)| if value > best.1 { (id, value) } else { best });
+    let best = values
+        .iter()
+        .enumerate()
+        .fold((0, f32::NEG_INFINITY), |best, (id, &value)| if value > best.1 { (id, value) } else { best });
     best.0 as u32
 }
 
@@ -127,7 +139,9 @@ fn draw(candidates: &[(u32, f64)], uniform: f64) -> u32 {
 /// A number from 0 to 1 (exclusive) that depends on seed and index only: SplitMix64's finaliser
 /// (Steele, Lea, Flood 2014) over both.
 fn uniform(seed: u64, index: u64) -> f64 {
-    let mut z = seed.wrapping_mul(0xa076_1d64_78bd_642f).wrapping_add(index.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let mut z = seed
+        .wrapping_mul(0xa076_1d64_78bd_642f)
+        .wrapping_add(index.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64

@@ -3,7 +3,12 @@
 /// The normal form in which answers are compared: lower case, without punctuation, without
 /// English articles, single spaces (SQuAD, arXiv:1606.05250, section 6.1); full-width forms as ASCII.
 pub fn normalise(answer: &str) -> String {
-    let text: String = answer.chars().map(half_width).flat_map(char::to_lowercase).map(|c| if is_punctuation(c) { ' ' } else { c }).collect();
+    let text: String = answer
+        .chars()
+        .map(half_width)
+        .flat_map(char::to_lowercase)
+        .map(|c| if is_punctuation(c) { ' ' } else { c })
+        .collect();
     text.split_whitespace().filter(|word| !matches!(*word, "a" | "an" | "the")).collect::<Vec<_>>().join(" ")
 }
 
@@ -16,7 +21,8 @@ fn half_width(c: char) -> char {
 }
 
 fn is_punctuation(c: char) -> bool {
-    c.is_ascii_punctuation() || matches!(c, '\u{2010}'..='\u{2027}' | '\u{2030}'..='\u{205e}' | '\u{3001}'..='\u{303f}' | '\u{b7}')
+    c.is_ascii_punctuation()
+        || matches!(c, '\u{2010}'..='\u{2027}' | '\u{2030}'..='\u{205e}' | '\u{3001}'..='\u{303f}' | '\u{b7}')
 }
 
 #[cfg(test)]

@@ -35,7 +35,9 @@ mod tests {
     /// Figures of `statsmodels.stats.proportion.proportion_confint(count, n, method="wilson")`.
     #[test]
     fn agrees_with_statsmodels() {
-        for (hits, n, low, high) in [(7, 10, 0.396_775, 0.892_209), (0, 20, 0.0, 0.161_125), (180, 200, 0.850_619, 0.934_281)] {
+        for (hits, n, low, high) in
+            [(7, 10, 0.396_775, 0.892_209), (0, 20, 0.0, 0.161_125), (180, 200, 0.850_619, 0.934_281)]
+        {
             let share = wilson(hits, n);
             assert!((share.low - low).abs() < 2e-4 && (share.high - high).abs() < 2e-4, "{hits}/{n}: {share:?}");
         }

@@ -60,7 +60,11 @@ pub fn read_questions(path: &Path) -> Result<Vec<Question>, EvalError> {
     }
     let text = std::fs::read_to_string(path).map_err(failed)?;
     let parse = |(index, line): (usize, &str)| {
-        serde_json::from_str(line).map_err(|error| EvalError::Record { path: path.to_owned(), line: index + 1, what: error.to_string() })
+        serde_json::from_str(line).map_err(|error| EvalError::Record {
+            path: path.to_owned(),
+            line: index + 1,
+            what: error.to_string(),
+        })
     };
     text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).map(parse).collect()
 }
@@ -74,7 +78,12 @@ impl Question {
 }
 
 /// Puts one question to a model, greedily, as a user's turn of its chat template.
-pub fn ask(model: &Model, tokenizer: &Tokenizer, question: &Question, max_new_tokens: usize) -> Result<Answered, EvalError> {
+pub fn ask(
+    model: &Model,
+    tokenizer: &Tokenizer,
+    question: &Question,
+    max_new_tokens: usize,
+) -> Result<Answered, EvalError> {
     let turn = Message { role: Role::User, content: question.question.clone() };
     let prompt = tokenizer.encode_chat(&[turn], true)?;
     let sampling = Sampling { max_new_tokens, stop_ids: tokenizer.stop_ids(), ..Sampling::greedy() };
@@ -99,9 +108,14 @@ pub fn chance_hits(questions: &[Question], seed: u64) -> u64 {
     }
     let mut hits = 0;
     for group in groups.values_mut() {
-        group.sort_by_cached_key(|question| blake3::keyed_hash(&key(seed), question.id.as_bytes()).to_hex().to_string());
+        group
+            .sort_by_cached_key(|question| blake3::keyed_hash(&key(seed), question.id.as_bytes()).to_hex().to_string());
         let others = group.iter().skip(1).chain(group.first());
-        hits += group.iter().zip(others).filter(|(question, other)| group.len() > 1 && question.accepts(&other.answer)).count();
+        hits += group
+            .iter()
+            .zip(others)
+            .filter(|(question, other)| group.len() > 1 && question.accepts(&other.answer))
+            .count();
     }
     hits as u64
 }

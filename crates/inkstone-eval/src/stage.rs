@@ -95,7 +95,8 @@ fn evaluate(config: &EvaluateConfig, context: &Context<'_>) -> Result<Metrics, E
     let shown = first_of_each_language(examples.clone(), config.examples);
     let report = json!({"results": results, "examples": shown});
     write(context, "evaluation.json", &(serde_json::to_string_pretty(&report).expect("invariant: plain data") + "\n"))?;
-    let lines: String = examples.iter().map(|answer| serde_json::to_string(answer).expect("invariant: plain data") + "\n").collect();
+    let lines: String =
+        examples.iter().map(|answer| serde_json::to_string(answer).expect("invariant: plain data") + "\n").collect();
     write(context, "answers.jsonl", &lines)?;
     Ok(metrics)
 }
@@ -109,8 +110,12 @@ fn write(context: &Context<'_>, name: &str, text: &str) -> Result<(), EvalError>
 fn load_questions(folder: &Path, limit: Option<usize>) -> Result<Vec<Question>, EvalError> {
     let failed = |source| EvalError::File { path: folder.to_owned(), source };
     let is_questions = |name: &str| name.starts_with("questions.") && name.ends_with(".jsonl");
-    let names: BTreeSet<String> =
-        std::fs::read_dir(folder).map_err(failed)?.flatten().filter_map(|entry| entry.file_name().into_string().ok()).filter(|name| is_questions(name)).collect();
+    let names: BTreeSet<String> = std::fs::read_dir(folder)
+        .map_err(failed)?
+        .flatten()
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .filter(|name| is_questions(name))
+        .collect();
     let mut questions = Vec::new();
     for name in names {
         questions.extend(read_questions(&folder.join(name))?.into_iter().take(limit.unwrap_or(usize::MAX)));
@@ -121,7 +126,12 @@ fn load_questions(folder: &Path, limit: Option<usize>) -> Result<Vec<Question>, 
     Ok(questions)
 }
 
-fn answer_all((name, folder): (&str, &Path), questions: &[Question], config: &EvaluateConfig, context: &Context<'_>) -> Result<Vec<Answered>, EvalError> {
+fn answer_all(
+    (name, folder): (&str, &Path),
+    questions: &[Question],
+    config: &EvaluateConfig,
+    context: &Context<'_>,
+) -> Result<Vec<Answered>, EvalError> {
     let tokenizer = Tokenizer::load(folder)?;
     let model = Model::load(folder, inkstone_nn::Precision::F32, &inkstone_nn::device())?;
     let bar = context.progress.task(&format!("answering ({name})"), Some(questions.len() as u64), "questions");
@@ -156,7 +166,12 @@ fn add_chance(questions: &[Question], seed: u64, results: &mut Vec<serde_json::V
     }
 }
 
-fn add_result((name, lang): (&str, &str), (hits, n): (u64, u64), results: &mut Vec<serde_json::Value>, metrics: &mut Metrics) {
+fn add_result(
+    (name, lang): (&str, &str),
+    (hits, n): (u64, u64),
+    results: &mut Vec<serde_json::Value>,
+    metrics: &mut Metrics,
+) {
     let share = wilson(hits, n);
     results.push(json!({
         "name": name, "lang": lang, "n": n,

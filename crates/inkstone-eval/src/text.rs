@@ -55,7 +55,13 @@ pub fn text_loss(
     }
     let loss = nats / tokens as f64;
     let bits = nats / std::f64::consts::LN_2;
-    Ok(TextLoss { loss, perplexity: loss.exp(), bits_per_byte: bits / text.len() as f64, tokens, bytes: text.len() as u64 })
+    Ok(TextLoss {
+        loss,
+        perplexity: loss.exp(),
+        bits_per_byte: bits / text.len() as f64,
+        tokens,
+        bytes: text.len() as u64,
+    })
 }
 
 /// Inputs `start..end`, of which the predictions from `first_counted` on count.
@@ -81,7 +87,8 @@ fn windows(inputs: usize, context: usize) -> impl Iterator<Item = Window> {
 }
 
 fn window_nats(model: &Model, ids: &[u32], window: &Window) -> f64 {
-    let labels: Vec<i32> = (window.start..window.end).map(|i| if i < window.first_counted { IGNORE } else { ids[i + 1] as i32 }).collect();
+    let labels: Vec<i32> =
+        (window.start..window.end).map(|i| if i < window.first_counted { IGNORE } else { ids[i + 1] as i32 }).collect();
     let loss = model.loss(&ids[window.start..window.end], &labels, 1, None);
     loss.losses.iter().map(|&x| f64::from(x)).sum()
 }

@@ -20,9 +20,7 @@ impl Artifact {
         let folder = path.canonicalize().map_err(IoError::at("open", path))?;
         let file = folder.join(MANIFEST);
         if !file.exists() {
-            return Err(RecipeError::NotAnArtifact {
-                path: path.to_path_buf(),
-            });
+            return Err(RecipeError::NotAnArtifact { path: path.to_path_buf() });
         }
         let manifest = read_manifest(&file)?;
         Ok(Self { folder, manifest })
@@ -30,20 +28,12 @@ impl Artifact {
 
     /// Size of all files in bytes, logs included.
     pub fn bytes(&self) -> u64 {
-        self.manifest
-            .files
-            .iter()
-            .chain(&self.manifest.logs)
-            .map(|f| f.bytes)
-            .sum()
+        self.manifest.files.iter().chain(&self.manifest.logs).map(|f| f.bytes).sum()
     }
 
     /// Whether each file is there with its recorded size; the error names the one that is not.
     pub fn check_sizes(&self) -> Result<(), RecipeError> {
-        self.manifest
-            .files
-            .iter()
-            .try_for_each(|entry| self.check_size(entry).map(|_| ()))
+        self.manifest.files.iter().try_for_each(|entry| self.check_size(entry).map(|_| ()))
     }
 
     /// Reads every file and compares it with its recorded hash; the error names the bad file.
@@ -60,25 +50,15 @@ impl Artifact {
         if content == self.manifest.content {
             return Ok(());
         }
-        let message = format!(
-            "its files give the content id {content}, it says {}",
-            self.manifest.content
-        );
-        Err(RecipeError::Corrupt {
-            path: self.folder.join(MANIFEST),
-            message,
-        })
+        let message = format!("its files give the content id {content}, it says {}", self.manifest.content);
+        Err(RecipeError::Corrupt { path: self.folder.join(MANIFEST), message })
     }
 
     fn check_size(&self, entry: &FileEntry) -> Result<PathBuf, RecipeError> {
         let path = self.folder.join(&entry.path);
         let message = match std::fs::metadata(&path) {
             Ok(m) if m.len() == entry.bytes => return Ok(path),
-            Ok(m) => format!(
-                "it has {} bytes, the manifest says {}",
-                m.len(),
-                entry.bytes
-            ),
+            Ok(m) => format!("it has {} bytes, the manifest says {}", m.len(), entry.bytes),
             Err(e) => e.to_string(),
         };
         Err(RecipeError::Corrupt { path, message })
@@ -92,53 +72,28 @@ fn read_manifest(path: &Path) -> Result<Manifest, RecipeError> {
         format: u64,
     }
     let bytes = fs::read(path, LIMIT)?;
-    let corrupt = |message: String| RecipeError::Corrupt {
-        path: path.to_path_buf(),
-        message,
-    };
+    let corrupt = |message: String| RecipeError::Corrupt { path: path.to_path_buf(), message };
     let layout: Layout = serde_json::from_slice(&bytes).map_err(|e| corrupt(e.to_string()))?;
     if layout.format > u64::from(FORMAT) {
         let path = fs::parent(path).to_path_buf();
-        return Err(RecipeError::Newer {
-            path,
-            found: layout.format,
-            supported: FORMAT,
-        });
+        return Err(RecipeError::Newer { path, found: layout.format, supported: FORMAT });
     }
     let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|e| corrupt(e.to_string()))?;
-    match manifest
-        .files
-        .iter()
-        .chain(&manifest.logs)
-        .find(|f| !stays_inside(&f.path))
-    {
-        Some(file) => Err(corrupt(format!(
-            "the path `{}` leads out of the folder",
-            file.path
-        ))),
+    match manifest.files.iter().chain(&manifest.logs).find(|f| !stays_inside(&f.path)) {
+        Some(file) => Err(corrupt(format!("the path `{}` leads out of the folder", file.path))),
         None => Ok(manifest),
     }
 }
 
 fn stays_inside(path: &str) -> bool {
-    !path.is_empty()
-        && Path::new(path)
-            .components()
-            .all(|c| matches!(c, Component::Normal(_)))
+    !path.is_empty() && Path::new(path).components().all(|c| matches!(c, Component::Normal(_)))
 }
 
 /// The files below a stage's output folder, hashed and synced: content and logs, each sorted.
-pub(crate) fn hash_output(
-    stage: &str,
-    out: &Path,
-) -> Result<(Vec<FileEntry>, Vec<FileEntry>), RecipeError> {
+pub(crate) fn hash_output(stage: &str, out: &Path) -> Result<(Vec<FileEntry>, Vec<FileEntry>), RecipeError> {
     let mut entries = Vec::new();
     walk(out, &mut |path, kind| {
-        let bad = |message| RecipeError::BadOutput {
-            stage: stage.to_owned(),
-            path: path.to_path_buf(),
-            message,
-        };
+        let bad = |message| RecipeError::BadOutput { stage: stage.to_owned(), path: path.to_path_buf(), message };
         if kind.is_dir() {
             return Ok(());
         }
@@ -150,20 +105,12 @@ pub(crate) fn hash_output(
             return Err(bad("this name is taken by the manifest"));
         }
         let (blake3, bytes) = hash_file(path)?;
-        fs::open(path)?
-            .sync_all()
-            .map_err(IoError::at("sync", path))?;
-        entries.push(FileEntry {
-            path: name,
-            bytes,
-            blake3,
-        });
+        fs::open(path)?.sync_all().map_err(IoError::at("sync", path))?;
+        entries.push(FileEntry { path: name, bytes, blake3 });
         Ok(())
     })?;
     entries.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(entries
-        .into_iter()
-        .partition(|f| !f.path.starts_with("logs/")))
+    Ok(entries.into_iter().partition(|f| !f.path.starts_with("logs/")))
 }
 
 /// Calls `f` for everything below `folder`, a folder after what lies in it.
@@ -173,9 +120,7 @@ pub(crate) fn walk(
 ) -> Result<(), RecipeError> {
     for entry in std::fs::read_dir(folder).map_err(IoError::at("read the folder", folder))? {
         let entry = entry.map_err(IoError::at("read the folder", folder))?;
-        let kind = entry
-            .file_type()
-            .map_err(IoError::at("read", &entry.path()))?;
+        let kind = entry.file_type().map_err(IoError::at("read", &entry.path()))?;
         if kind.is_dir() {
             walk(&entry.path(), f)?;
         }

@@ -45,11 +45,7 @@ struct Record {
 }
 
 /// Executes the stage and puts its output into the store.
-pub(crate) fn execute(
-    job: &Job<'_>,
-    store: &Store,
-    environment: &RunEnvironment<'_>,
-) -> Result<Artifact, RecipeError> {
+pub(crate) fn execute(job: &Job<'_>, store: &Store, environment: &RunEnvironment<'_>) -> Result<Artifact, RecipeError> {
     let folder = store.partial(&job.key);
     let mut record = begin(&folder)?;
     let meter = Meter::start();
@@ -78,21 +74,10 @@ pub(crate) fn run_stage(
     empty(&out)?;
     fs::create_dir_all(&state)?;
     let talk = (environment.progress, environment.interrupt);
-    let context = Context::new(
-        (out, state),
-        job.inputs.clone(),
-        job.seed,
-        job.base.clone(),
-        talk,
-    );
+    let context = Context::new((out, state), job.inputs.clone(), job.seed, job.base.clone(), talk);
     job.bound.run(&context).map_err(|source| match source {
-        StageError::Interrupted => RecipeError::Interrupted {
-            stage: job.stage.to_owned(),
-        },
-        source @ StageError::Failed { .. } => RecipeError::Stage {
-            stage: job.stage.to_owned(),
-            source,
-        },
+        StageError::Interrupted => RecipeError::Interrupted { stage: job.stage.to_owned() },
+        source @ StageError::Failed { .. } => RecipeError::Stage { stage: job.stage.to_owned(), source },
     })
 }
 
@@ -125,14 +110,10 @@ impl Record {
     /// The record of earlier attempts. One that was killed lasted until it last wrote something.
     fn read(folder: &Path) -> Self {
         let bytes = fs::read(&folder.join("attempt.json"), 1 << 16).unwrap_or_default();
-        let fresh = || Self {
-            started: rfc3339(SystemTime::now()),
-            ..Self::default()
-        };
+        let fresh = || Self { started: rfc3339(SystemTime::now()), ..Self::default() };
         let mut record: Self = serde_json::from_slice(&bytes).unwrap_or_else(|_| fresh());
         if let Some(start) = record.open_since.take() {
-            record.cost.seconds +=
-                last_write(folder).map_or(0.0, |end| (seconds(end) - start).max(0.0));
+            record.cost.seconds += last_write(folder).map_or(0.0, |end| (seconds(end) - start).max(0.0));
         }
         record
     }
@@ -155,43 +136,28 @@ impl Record {
 pub(crate) fn last_write(folder: &Path) -> Option<SystemTime> {
     let mut latest = None;
     let result = walk(folder, &mut |path, _| {
-        latest = latest.max(
-            std::fs::symlink_metadata(path)
-                .and_then(|m| m.modified())
-                .ok(),
-        );
+        latest = latest.max(std::fs::symlink_metadata(path).and_then(|m| m.modified()).ok());
         Ok(())
     });
     result.ok().and(latest)
 }
 
 fn seconds(moment: SystemTime) -> f64 {
-    moment
-        .duration_since(UNIX_EPOCH)
-        .as_ref()
-        .map_or(0.0, Duration::as_secs_f64)
+    moment.duration_since(UNIX_EPOCH).as_ref().map_or(0.0, Duration::as_secs_f64)
 }
 
 /// What the stage read must be what its key says.
 fn unchanged_sources(job: &Job<'_>) -> Result<(), RecipeError> {
     for source in job.sources {
         if Stamp::of(&source.path)? != source.stamp {
-            return Err(RecipeError::SourceChanged {
-                stage: job.stage.to_owned(),
-                path: source.path.clone(),
-            });
+            return Err(RecipeError::SourceChanged { stage: job.stage.to_owned(), path: source.path.clone() });
         }
     }
     Ok(())
 }
 
 /// The manifest, but for the files.
-fn manifest(
-    job: &Job<'_>,
-    environment: &RunEnvironment<'_>,
-    record: Record,
-    metrics: Metrics,
-) -> Manifest {
+fn manifest(job: &Job<'_>, environment: &RunEnvironment<'_>, record: Record, metrics: Metrics) -> Manifest {
     Manifest {
         format: FORMAT,
         kind: job.bound.kind().to_owned(),
@@ -199,11 +165,7 @@ fn manifest(
         recipe: job.recipe.to_owned(),
         recipe_toml: job.recipe_toml.to_owned(),
         config: job.bound.config().clone(),
-        inputs: job
-            .inputs
-            .iter()
-            .map(|(field, a)| (field.clone(), a.manifest.content.clone()))
-            .collect(),
+        inputs: job.inputs.iter().map(|(field, a)| (field.clone(), a.manifest.content.clone())).collect(),
         sources: job.sources.iter().map(|s| s.entry.clone()).collect(),
         base: job.base.clone(),
         seed: job.seed,

@@ -4,8 +4,7 @@ use std::fmt;
 
 use serde::de::value::{MapAccessDeserializer, StrDeserializer};
 use serde::de::{
-    DeserializeSeed, Deserializer, Error, Expected, IntoDeserializer, MapAccess, SeqAccess,
-    Unexpected, Visitor,
+    DeserializeSeed, Deserializer, Error, Expected, IntoDeserializer, MapAccess, SeqAccess, Unexpected, Visitor,
 };
 use serde::forward_to_deserialize_any;
 
@@ -24,25 +23,15 @@ pub(crate) struct Misfit {
 /// The ways of not fitting.
 #[derive(Debug)]
 pub(crate) enum Fault {
-    UnknownKey {
-        key: String,
-        known: &'static [&'static str],
-    },
-    UnknownWord {
-        word: String,
-        known: &'static [&'static str],
-    },
+    UnknownKey { key: String, known: &'static [&'static str] },
+    UnknownWord { word: String, known: &'static [&'static str] },
     MissingKey(&'static str),
     Other(String),
 }
 
 impl Misfit {
     fn new(fault: Fault) -> Self {
-        Self {
-            fault,
-            place: None,
-            path: Vec::new(),
-        }
+        Self { fault, place: None, path: Vec::new() }
     }
 
     fn within(mut self, place: &Place, key: Option<&str>) -> Self {
@@ -53,13 +42,7 @@ impl Misfit {
 
     /// The dotted path of the value that does not fit, then `last`.
     pub(crate) fn key(&self, last: Option<&str>) -> String {
-        self.path
-            .iter()
-            .rev()
-            .map(String::as_str)
-            .chain(last)
-            .collect::<Vec<_>>()
-            .join(".")
+        self.path.iter().rev().map(String::as_str).chain(last).collect::<Vec<_>>().join(".")
     }
 }
 
@@ -92,17 +75,11 @@ impl Error for Misfit {
     }
 
     fn unknown_variant(word: &str, known: &'static [&'static str]) -> Self {
-        Self::new(Fault::UnknownWord {
-            word: word.to_owned(),
-            known,
-        })
+        Self::new(Fault::UnknownWord { word: word.to_owned(), known })
     }
 
     fn unknown_field(key: &str, known: &'static [&'static str]) -> Self {
-        Self::new(Fault::UnknownKey {
-            key: key.to_owned(),
-            known,
-        })
+        Self::new(Fault::UnknownKey { key: key.to_owned(), known })
     }
 
     fn missing_field(key: &'static str) -> Self {
@@ -120,10 +97,7 @@ impl<'de> Deserializer<'de> for &Node {
             Data::Text(s) => visitor.visit_str(s),
             Data::Number(n) => visit_number(n, visitor),
             Data::List(items) => visitor.visit_seq(Items(items.iter())),
-            Data::Table(entries) => visitor.visit_map(Entries {
-                rest: entries.iter(),
-                current: None,
-            }),
+            Data::Table(entries) => visitor.visit_map(Entries { rest: entries.iter(), current: None }),
         };
         result.map_err(|e: Misfit| e.within(&self.place, None))
     }
@@ -135,11 +109,7 @@ impl<'de> Deserializer<'de> for &Node {
         }
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, Misfit> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Misfit> {
         visitor.visit_newtype_struct(self)
     }
 
@@ -150,14 +120,9 @@ impl<'de> Deserializer<'de> for &Node {
         visitor: V,
     ) -> Result<V::Value, Misfit> {
         let result = match &self.data {
-            Data::Text(word) => {
-                StrDeserializer::<Misfit>::new(word).deserialize_enum(name, variants, visitor)
-            }
+            Data::Text(word) => StrDeserializer::<Misfit>::new(word).deserialize_enum(name, variants, visitor),
             Data::Table(entries) => {
-                let access = Entries {
-                    rest: entries.iter(),
-                    current: None,
-                };
+                let access = Entries { rest: entries.iter(), current: None };
                 MapAccessDeserializer::new(access).deserialize_enum(name, variants, visitor)
             }
             _ => return self.deserialize_any(visitor),
@@ -171,10 +136,7 @@ impl<'de> Deserializer<'de> for &Node {
     }
 }
 
-fn visit_number<'de, V: Visitor<'de>>(
-    number: &serde_json::Number,
-    visitor: V,
-) -> Result<V::Value, Misfit> {
+fn visit_number<'de, V: Visitor<'de>>(number: &serde_json::Number, visitor: V) -> Result<V::Value, Misfit> {
     match (number.as_u64(), number.as_i64(), number.as_f64()) {
         (Some(n), _, _) => visitor.visit_u64(n),
         (None, Some(n), _) => visitor.visit_i64(n),
@@ -188,10 +150,7 @@ struct Items<'a>(std::slice::Iter<'a, Node>);
 impl<'de> SeqAccess<'de> for Items<'_> {
     type Error = Misfit;
 
-    fn next_element_seed<T: DeserializeSeed<'de>>(
-        &mut self,
-        seed: T,
-    ) -> Result<Option<T::Value>, Misfit> {
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Misfit> {
         self.0.next().map(|node| seed.deserialize(node)).transpose()
     }
 
@@ -208,26 +167,20 @@ struct Entries<'a> {
 impl<'de> MapAccess<'de> for Entries<'_> {
     type Error = Misfit;
 
-    fn next_key_seed<K: DeserializeSeed<'de>>(
-        &mut self,
-        seed: K,
-    ) -> Result<Option<K::Value>, Misfit> {
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Misfit> {
         self.current = self.rest.next();
         let Some(entry) = self.current else {
             return Ok(None);
         };
         let key: StrDeserializer<'_, Misfit> = entry.key.as_str().into_deserializer();
-        seed.deserialize(key)
-            .map(Some)
-            .map_err(|e| e.within(&entry.place, None))
+        seed.deserialize(key).map(Some).map_err(|e| e.within(&entry.place, None))
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Misfit> {
         let Some(entry) = self.current.take() else {
             return Err(Misfit::custom("a value was asked for before its key"));
         };
-        seed.deserialize(&entry.node)
-            .map_err(|e| e.within(&entry.node.place, Some(&entry.key)))
+        seed.deserialize(&entry.node).map_err(|e| e.within(&entry.node.place, Some(&entry.key)))
     }
 
     fn size_hint(&self) -> Option<usize> {

@@ -44,10 +44,7 @@ pub fn diff(a: &Artifact, b: &Artifact) -> Diff {
         config: changes(&a.config, &b.config),
         inputs: changes(&json!(a.inputs), &json!(b.inputs)),
         sources: changes(&entries(&a.sources), &entries(&b.sources)),
-        metrics: changes(
-            &Value::Object(a.metrics.clone()),
-            &Value::Object(b.metrics.clone()),
-        ),
+        metrics: changes(&Value::Object(a.metrics.clone()), &Value::Object(b.metrics.clone())),
         files: changes(&entries(&a.files), &entries(&b.files)),
     }
 }
@@ -77,13 +74,7 @@ impl fmt::Display for Diff {
         }
         for (group, changes) in self.groups() {
             for change in changes {
-                writeln!(
-                    f,
-                    "{group:7} {}: {} → {}",
-                    change.key,
-                    shown(&change.a),
-                    shown(&change.b)
-                )?;
+                writeln!(f, "{group:7} {}: {} → {}", change.key, shown(&change.a), shown(&change.b))?;
             }
         }
         Ok(())
@@ -99,12 +90,7 @@ fn made(m: &Manifest) -> Value {
 
 /// Files as a JSON object from path to hash.
 pub(crate) fn entries(files: &[FileEntry]) -> Value {
-    Value::Object(
-        files
-            .iter()
-            .map(|f| (f.path.clone(), Value::from(f.blake3.as_str())))
-            .collect::<Map<_, _>>(),
-    )
+    Value::Object(files.iter().map(|f| (f.path.clone(), Value::from(f.blake3.as_str()))).collect::<Map<_, _>>())
 }
 
 /// What differs between two values, objects key by key, in the order of `a` and then of `b`.
@@ -121,31 +107,15 @@ fn collect(prefix: &str, a: &Value, b: &Value, found: &mut Vec<Change>) {
         (Value::Object(x), Value::Object(y)) => collect_keys(prefix, x, y, found),
         (Value::Object(x), Value::Null) if !x.is_empty() => collect_keys(prefix, x, &empty, found),
         (Value::Null, Value::Object(y)) if !y.is_empty() => collect_keys(prefix, &empty, y, found),
-        _ => found.push(Change {
-            key: prefix.to_owned(),
-            a: a.clone(),
-            b: b.clone(),
-        }),
+        _ => found.push(Change { key: prefix.to_owned(), a: a.clone(), b: b.clone() }),
     }
 }
 
-fn collect_keys(
-    prefix: &str,
-    x: &Map<String, Value>,
-    y: &Map<String, Value>,
-    found: &mut Vec<Change>,
-) {
+fn collect_keys(prefix: &str, x: &Map<String, Value>, y: &Map<String, Value>, found: &mut Vec<Change>) {
     let only_y = y.keys().filter(|k| !x.contains_key(*k));
     for key in x.keys().chain(only_y) {
-        let path = if prefix.is_empty() {
-            key.clone()
-        } else {
-            format!("{prefix}.{key}")
-        };
-        let (a, b) = (
-            x.get(key).unwrap_or(&Value::Null),
-            y.get(key).unwrap_or(&Value::Null),
-        );
+        let path = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+        let (a, b) = (x.get(key).unwrap_or(&Value::Null), y.get(key).unwrap_or(&Value::Null));
         collect(&path, a, b, found);
     }
 }
@@ -153,11 +123,7 @@ fn collect_keys(
 /// A value on one line, cut where it is long.
 pub(crate) fn shown(value: &Value) -> String {
     const LONGEST: usize = 60;
-    let text = if value.is_null() {
-        "none".to_owned()
-    } else {
-        tree::inline(value)
-    };
+    let text = if value.is_null() { "none".to_owned() } else { tree::inline(value) };
     if text.chars().count() <= LONGEST {
         return text;
     }

@@ -19,24 +19,18 @@ impl IoError {
     /// For `map_err`: `file.write_all(bytes).map_err(IoError::at("write", path))`.
     pub fn at(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_path_buf();
-        move |source| Self {
-            action,
-            path,
-            source,
-        }
+        move |source| Self { action, path, source }
     }
 
     /// What the user can do about it, where that is known.
     pub fn hint(&self) -> Option<&'static str> {
         use std::io::ErrorKind;
         match self.source.kind() {
-            ErrorKind::StorageFull => Some(
-                "the disk is full; free some space (`inkstone gc` may help) and run the same command again",
-            ),
-            ErrorKind::PermissionDenied => Some("check who owns the file and its permissions"),
-            ErrorKind::ReadOnlyFilesystem => {
-                Some("the disk is mounted read-only; choose another folder with --runs")
+            ErrorKind::StorageFull => {
+                Some("the disk is full; free some space (`inkstone gc` may help) and run the same command again")
             }
+            ErrorKind::PermissionDenied => Some("check who owns the file and its permissions"),
+            ErrorKind::ReadOnlyFilesystem => Some("the disk is mounted read-only; choose another folder with --runs"),
             _ => None,
         }
     }
@@ -48,10 +42,7 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), IoError> {
 }
 
 /// As [`write_atomic`], with the content written by `write`.
-pub fn write_atomic_with(
-    path: &Path,
-    write: impl FnOnce(&mut File) -> std::io::Result<()>,
-) -> Result<(), IoError> {
+pub fn write_atomic_with(path: &Path, write: impl FnOnce(&mut File) -> std::io::Result<()>) -> Result<(), IoError> {
     let folder = parent(path);
     let mut aside = tempfile::Builder::new()
         .prefix(".writing-")
@@ -59,10 +50,7 @@ pub fn write_atomic_with(
         .map_err(IoError::at("create a file in", folder))?;
     write(aside.as_file_mut()).map_err(IoError::at("write", path))?;
     set_mode(aside.as_file()).map_err(IoError::at("write", path))?;
-    aside
-        .as_file()
-        .sync_all()
-        .map_err(IoError::at("sync", path))?;
+    aside.as_file().sync_all().map_err(IoError::at("sync", path))?;
     aside.persist(path).map_err(|e| IoError {
         action: "rename into place",
         path: path.to_path_buf(),
@@ -97,19 +85,10 @@ pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, IoError> {
     use std::io::Read;
     let mut bytes = Vec::new();
     let file = open(path)?;
-    file.take(limit.saturating_add(1))
-        .read_to_end(&mut bytes)
-        .map_err(IoError::at("read", path))?;
+    file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(IoError::at("read", path))?;
     if bytes.len() as u64 > limit {
-        let source = std::io::Error::new(
-            std::io::ErrorKind::FileTooLarge,
-            format!("it is larger than {limit} bytes"),
-        );
-        return Err(IoError {
-            action: "read",
-            path: path.to_path_buf(),
-            source,
-        });
+        let source = std::io::Error::new(std::io::ErrorKind::FileTooLarge, format!("it is larger than {limit} bytes"));
+        return Err(IoError { action: "read", path: path.to_path_buf(), source });
     }
     Ok(bytes)
 }
@@ -138,13 +117,7 @@ pub fn create(path: &Path) -> Result<File, IoError> {
 
 /// Makes a folder's entries last through a loss of power.
 pub fn sync_folder(path: &Path) -> Result<(), IoError> {
-    if cfg!(unix) {
-        File::open(path)
-            .and_then(|f| f.sync_all())
-            .map_err(IoError::at("sync", path))
-    } else {
-        Ok(())
-    }
+    if cfg!(unix) { File::open(path).and_then(|f| f.sync_all()).map_err(IoError::at("sync", path)) } else { Ok(()) }
 }
 
 /// The folder that `path` lies in, `.` for a bare name.

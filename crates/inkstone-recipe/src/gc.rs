@@ -44,33 +44,18 @@ const STALE: Duration = Duration::from_hours(7 * 24);
 /// Removes artifacts that no `runs/*/*` link reaches, directly or as an input, and stale partial
 /// work: what is older than a week, or belongs to an artifact that is finished. `dry_run` only
 /// reports. A linked artifact whose manifest cannot be read stops it, since its inputs are unknown.
-pub fn gc(
-    store: &Store,
-    dry_run: bool,
-    environment: &RunEnvironment<'_>,
-) -> Result<GcReport, RecipeError> {
+pub fn gc(store: &Store, dry_run: bool, environment: &RunEnvironment<'_>) -> Result<GcReport, RecipeError> {
     let _lock = store.lock(false, environment)?;
     let kept = reachable(store)?;
-    let mut report = GcReport {
-        kept: kept.len(),
-        ..GcReport::default()
-    };
+    let mut report = GcReport { kept: kept.len(), ..GcReport::default() };
     for content in store.contents()?.into_iter().filter(|c| !kept.contains(c)) {
-        let stage = store
-            .content(&content)
-            .ok()
-            .flatten()
-            .map_or_else(String::new, |a| a.manifest.stage);
+        let stage = store.content(&content).ok().flatten().map_or_else(String::new, |a| a.manifest.stage);
         let bytes = size(&store.object(&content))?;
         if !dry_run {
             store.discard(&content)?;
         }
         report.bytes += bytes;
-        report.removed.push(RemovedArtifact {
-            content,
-            stage,
-            bytes,
-        });
+        report.removed.push(RemovedArtifact { content, stage, bytes });
     }
     for folder in leftovers(store)? {
         report.partials += 1;
@@ -88,11 +73,7 @@ pub fn gc(
 /// Everything that a link leads to, with what it was made from.
 fn reachable(store: &Store) -> Result<BTreeSet<ContentId>, RecipeError> {
     let mut kept = BTreeSet::new();
-    let mut open: Vec<ContentId> = store
-        .links()?
-        .into_iter()
-        .map(|(_, content)| content)
-        .collect();
+    let mut open: Vec<ContentId> = store.links()?.into_iter().map(|(_, content)| content).collect();
     while let Some(content) = open.pop() {
         if !kept.contains(&content)
             && let Some(artifact) = store.content(&content)?
@@ -110,17 +91,13 @@ fn leftovers(store: &Store) -> Result<Vec<PathBuf>, RecipeError> {
     let mut folders = Vec::new();
     for key in names(&partial)? {
         let folder = partial.join(&key);
-        let finished = store
-            .content_of(&key)
-            .is_some_and(|c| store.object(&c).exists());
+        let finished = store.content_of(&key).is_some_and(|c| store.object(&c).exists());
         if finished || is_old(&folder) {
             folders.push(folder);
         }
     }
     let inner = store.inner("");
-    let verifications = names(&inner)?
-        .into_iter()
-        .filter(|n| n.strip_prefix("verify-").is_some_and(is_dead));
+    let verifications = names(&inner)?.into_iter().filter(|n| n.strip_prefix("verify-").is_some_and(is_dead));
     folders.extend(verifications.map(|n| inner.join(n)));
     Ok(folders)
 }
@@ -138,9 +115,7 @@ fn is_dead(process: &str) -> bool {
 
 fn drop_dangling_keys(store: &Store) -> Result<(), RecipeError> {
     for key in names(&store.inner("keys"))? {
-        let dangling = store
-            .content_of(&key)
-            .is_none_or(|content| !store.object(&content).exists());
+        let dangling = store.content_of(&key).is_none_or(|content| !store.object(&content).exists());
         if dangling {
             fs::remove_file(&store.inner("keys").join(&key))?;
         }

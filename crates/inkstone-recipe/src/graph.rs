@@ -52,28 +52,14 @@ impl Graph {
         }
         let nodes = sort(link(nodes)?)?;
         let order = recipe.stages.iter().map(|s| s.name.clone()).collect();
-        Ok(Self {
-            name: recipe.name.clone(),
-            seed: recipe.seed,
-            nodes,
-            order,
-        })
+        Ok(Self { name: recipe.name.clone(), seed: recipe.seed, nodes, order })
     }
 
     /// The resolved recipe.
     pub(crate) fn to_toml(&self) -> String {
-        let mut text = format!(
-            "name = {}\nseed = {}\n",
-            tree::inline(&Value::from(self.name.as_str())),
-            self.seed
-        );
-        for node in self
-            .order
-            .iter()
-            .filter_map(|name| self.nodes.iter().find(|n| n.name == *name))
-        {
-            let mut table =
-                serde_json::Map::from_iter([("kind".to_owned(), Value::from(node.bound.kind()))]);
+        let mut text = format!("name = {}\nseed = {}\n", tree::inline(&Value::from(self.name.as_str())), self.seed);
+        for node in self.order.iter().filter_map(|name| self.nodes.iter().find(|n| n.name == *name)) {
+            let mut table = serde_json::Map::from_iter([("kind".to_owned(), Value::from(node.bound.kind()))]);
             if let Value::Object(config) = node.bound.config() {
                 table.extend(config.clone());
             }
@@ -87,41 +73,22 @@ impl Graph {
         let names: Vec<&str> = self.nodes.iter().map(|n| n.name.as_str()).collect();
         let known = |option, name: &String| {
             let found = names.contains(&name.as_str());
-            if found {
-                Ok(())
-            } else {
-                Err(no_such_stage(option, &self.name, name, &names))
-            }
+            if found { Ok(()) } else { Err(no_such_stage(option, &self.name, name, &names)) }
         };
-        options
-            .only
-            .iter()
-            .try_for_each(|name| known("--only", name))?;
-        options
-            .from
-            .iter()
-            .try_for_each(|name| known("--from", name))?;
+        options.only.iter().try_for_each(|name| known("--only", name))?;
+        options.from.iter().try_for_each(|name| known("--from", name))?;
         let mut selected: Vec<Selected> = Vec::new();
         for node in &self.nodes {
             let forced = options.from.as_ref() == Some(&node.name)
-                || node
-                    .edges
-                    .iter()
-                    .any(|e| selected.get(e.index).is_some_and(|s| s.forced));
-            selected.push(Selected {
-                wanted: options.only.is_empty() || self.is_named(node, &options.only),
-                forced,
-            });
+                || node.edges.iter().any(|e| selected.get(e.index).is_some_and(|s| s.forced));
+            selected.push(Selected { wanted: options.only.is_empty() || self.is_named(node, &options.only), forced });
         }
         Ok(selected)
     }
 
     /// Whether `names` holds the stage or one on whose behalf it is made.
     fn is_named(&self, node: &StageNode, names: &[String]) -> bool {
-        let owner = node
-            .owner
-            .as_ref()
-            .and_then(|o| self.nodes.iter().find(|n| n.name == *o));
+        let owner = node.owner.as_ref().and_then(|o| self.nodes.iter().find(|n| n.name == *o));
         names.contains(&node.name) || owner.is_some_and(|o| self.is_named(o, names))
     }
 }
@@ -137,19 +104,11 @@ impl StageNode {
     /// The fields of the config that name stages: inputs, and top-level fields that hand an input
     /// on to an implicit stage. Each with the full name of the stage.
     pub(crate) fn naming_fields(&self, nodes: &[Self]) -> Vec<(String, String)> {
-        let own = self
-            .edges
-            .iter()
-            .map(|e| (e.field.clone(), e.stage.clone()));
-        let mut fields: Vec<_> = own
-            .filter(|(f, s)| text_at(self.bound.config(), f) == Some(s.as_str()))
-            .collect();
+        let own = self.edges.iter().map(|e| (e.field.clone(), e.stage.clone()));
+        let mut fields: Vec<_> = own.filter(|(f, s)| text_at(self.bound.config(), f) == Some(s.as_str())).collect();
         let prefix = format!("{}.", self.name);
         let implicit = nodes.iter().filter(|n| n.name.starts_with(&prefix));
-        let handed_on: Vec<&str> = implicit
-            .flat_map(|n| &n.edges)
-            .map(|e| e.stage.as_str())
-            .collect();
+        let handed_on: Vec<&str> = implicit.flat_map(|n| &n.edges).map(|e| e.stage.as_str()).collect();
         for (field, value) in self.bound.config().as_object().into_iter().flatten() {
             let name = value.as_str().filter(|s| handed_on.contains(s));
             if let Some(name) = name.filter(|_| fields.iter().all(|(f, _)| f != field)) {
@@ -160,11 +119,7 @@ impl StageNode {
     }
 
     /// The config with `value_of(field, stage)` in place of stage names: what counts towards the key.
-    pub(crate) fn nameless_config(
-        &self,
-        nodes: &[Self],
-        value_of: &dyn Fn(&str, &str) -> Value,
-    ) -> Value {
+    pub(crate) fn nameless_config(&self, nodes: &[Self], value_of: &dyn Fn(&str, &str) -> Value) -> Value {
         let mut config = self.bound.config().clone();
         for (field, stage) in self.naming_fields(nodes) {
             if let Some(slot) = config.pointer_mut(&pointer(&field)) {
@@ -183,29 +138,13 @@ fn pointer(field: &str) -> String {
     format!("/{}", field.replace('.', "/"))
 }
 
-fn add_stage(
-    nodes: &mut Vec<StageNode>,
-    raw: &RawStage,
-    registry: &Registry,
-) -> Result<(), RecipeError> {
+fn add_stage(nodes: &mut Vec<StageNode>, raw: &RawStage, registry: &Registry) -> Result<(), RecipeError> {
     let Some((kind, place)) = &raw.kind else {
         let known = registry.kinds().map(|(k, _)| k.to_owned()).collect();
-        return Err(RecipeError::MissingKind {
-            place: raw.table.place.clone(),
-            stage: raw.name.clone(),
-            known,
-        });
+        return Err(RecipeError::MissingKind { place: raw.table.place.clone(), stage: raw.name.clone(), known });
     };
     let bound = registry.bind(&raw.name, (kind, place), &raw.table)?;
-    add_node(
-        nodes,
-        Named {
-            name: raw.name.clone(),
-            owner: None,
-        },
-        (bound, &raw.table),
-        registry,
-    )
+    add_node(nodes, Named { name: raw.name.clone(), owner: None }, (bound, &raw.table), registry)
 }
 
 struct Named {
@@ -224,115 +163,51 @@ fn add_node(
     // Kinds that ask for one another would never end.
     if name.split('.').count() > 8 {
         let message = "its implicit stages are nested too deeply".to_owned();
-        return Err(RecipeError::Invalid {
-            place: table.place.clone(),
-            owner: format!("stage `{name}`"),
-            message,
-        });
+        return Err(RecipeError::Invalid { place: table.place.clone(), owner: format!("stage `{name}`"), message });
     }
     for implicit in bound.implicit() {
         let config = Node::from_json(&implicit.config, &table.place);
         let full = format!("{name}.{}", implicit.suffix);
         let bound = registry.bind(&full, (implicit.kind, &table.place), &config)?;
-        add_node(
-            nodes,
-            Named {
-                name: full,
-                owner: Some(name.clone()),
-            },
-            (bound, &config),
-            registry,
-        )?;
+        add_node(nodes, Named { name: full, owner: Some(name.clone()) }, (bound, &config), registry)?;
     }
-    nodes.push(StageNode {
-        name,
-        owner,
-        bound,
-        edges: Vec::new(),
-        table: table.clone(),
-    });
+    nodes.push(StageNode { name, owner, bound, edges: Vec::new(), table: table.clone() });
     Ok(())
 }
 
 /// Finds the stages that inputs name.
 fn link(mut nodes: Vec<StageNode>) -> Result<Vec<StageNode>, RecipeError> {
-    let kinds: BTreeMap<String, (usize, &'static str)> = nodes
-        .iter()
-        .enumerate()
-        .map(|(i, n)| (n.name.clone(), (i, n.bound.kind())))
-        .collect();
+    let kinds: BTreeMap<String, (usize, &'static str)> =
+        nodes.iter().enumerate().map(|(i, n)| (n.name.clone(), (i, n.bound.kind()))).collect();
     for node in &mut nodes {
         let inputs = node.bound.inputs();
-        node.edges = inputs
-            .iter()
-            .map(|input| edge(node, input, &kinds))
-            .collect::<Result<_, _>>()?;
+        node.edges = inputs.iter().map(|input| edge(node, input, &kinds)).collect::<Result<_, _>>()?;
     }
     Ok(nodes)
 }
 
-fn edge(
-    node: &StageNode,
-    input: &Input,
-    kinds: &BTreeMap<String, (usize, &'static str)>,
-) -> Result<Edge, RecipeError> {
+fn edge(node: &StageNode, input: &Input, kinds: &BTreeMap<String, (usize, &'static str)>) -> Result<Edge, RecipeError> {
     let implicit = input.stage.starts_with('.');
-    let name = if implicit {
-        format!("{}{}", node.name, input.stage)
-    } else {
-        input.stage.clone()
-    };
-    let place: Place = node
-        .table
-        .at(input.field)
-        .unwrap_or(&node.table)
-        .place
-        .clone();
+    let name = if implicit { format!("{}{}", node.name, input.stage) } else { input.stage.clone() };
+    let place: Place = node.table.at(input.field).unwrap_or(&node.table).place.clone();
     let (stage, field) = (node.name.clone(), input.field.to_owned());
     let Some(&(index, got)) = kinds.get(&name) else {
-        let suitable = kinds
-            .iter()
-            .filter(|(n, k)| input.kinds.contains(&k.1) && !n.contains('.'));
+        let suitable = kinds.iter().filter(|(n, k)| input.kinds.contains(&k.1) && !n.contains('.'));
         let suitable: Vec<&str> = suitable.map(|(n, _)| n.as_str()).collect();
-        let only = if suitable.len() == 1 {
-            suitable.first().map(|s| (*s).to_owned())
-        } else {
-            None
-        };
+        let only = if suitable.len() == 1 { suitable.first().map(|s| (*s).to_owned()) } else { None };
         let suggestion = nearest(&name, kinds.keys().map(String::as_str)).or(only);
-        return Err(RecipeError::NoSuchInput {
-            place,
-            stage,
-            field,
-            wanted: name,
-            suggestion,
-        });
+        return Err(RecipeError::NoSuchInput { place, stage, field, wanted: name, suggestion });
     };
     if !input.kinds.contains(&got) {
         let expected = input.kinds.iter().map(|k| (*k).to_owned()).collect();
-        return Err(RecipeError::WrongKind {
-            place,
-            stage,
-            field,
-            input: name,
-            expected,
-            got: got.to_owned(),
-        });
+        return Err(RecipeError::WrongKind { place, stage, field, input: name, expected, got: got.to_owned() });
     }
-    Ok(Edge {
-        field,
-        stage: name,
-        index,
-    })
+    Ok(Edge { field, stage: name, index })
 }
 
 /// Orders the stages depth first, in the order of the file.
 fn sort(nodes: Vec<StageNode>) -> Result<Vec<StageNode>, RecipeError> {
-    let mut walk = Walk {
-        nodes: &nodes,
-        order: Vec::new(),
-        path: Vec::new(),
-    };
+    let mut walk = Walk { nodes: &nodes, order: Vec::new(), path: Vec::new() };
     for index in 0..nodes.len() {
         walk.visit(index)?;
     }
@@ -344,10 +219,7 @@ fn sort(nodes: Vec<StageNode>) -> Result<Vec<StageNode>, RecipeError> {
     let mut nodes: Vec<(usize, StageNode)> = position.iter().copied().zip(nodes).collect();
     nodes.sort_by_key(|(new, _)| *new);
     let mut nodes: Vec<StageNode> = nodes.into_iter().map(|(_, node)| node).collect();
-    nodes
-        .iter_mut()
-        .flat_map(|n| &mut n.edges)
-        .for_each(|e| e.index = position[e.index]);
+    nodes.iter_mut().flat_map(|n| &mut n.edges).for_each(|e| e.index = position[e.index]);
     Ok(nodes)
 }
 
@@ -377,9 +249,6 @@ impl Walk<'_> {
     fn cycle(&self, start: usize, last: usize) -> RecipeError {
         let round = self.path[start..].iter().chain([&last]);
         let path = round.map(|&i| self.nodes[i].name.clone()).collect();
-        RecipeError::Cycle {
-            place: self.nodes[last].table.place.clone(),
-            path,
-        }
+        RecipeError::Cycle { place: self.nodes[last].table.place.clone(), path }
     }
 }

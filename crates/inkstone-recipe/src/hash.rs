@@ -38,10 +38,7 @@ impl Stamp {
     pub(crate) fn of(path: &Path) -> Result<Self, IoError> {
         let metadata = std::fs::metadata(path).map_err(IoError::at("read", path))?;
         let modified = metadata.modified().map_err(IoError::at("read", path))?;
-        Ok(Self {
-            bytes: metadata.len(),
-            modified: nanoseconds(modified),
-        })
+        Ok(Self { bytes: metadata.len(), modified: nanoseconds(modified) })
     }
 
     /// A file changed in the last moments might change again without a new time.
@@ -52,9 +49,7 @@ impl Stamp {
 }
 
 fn nanoseconds(moment: SystemTime) -> u64 {
-    moment
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |d| d.as_nanos() as u64)
+    moment.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64)
 }
 
 /// Hashes of sources by path, kept in `.store/sources.json`.
@@ -77,19 +72,12 @@ impl SourceCache {
     pub(crate) fn open(path: PathBuf) -> Self {
         let bytes = fs::read(&path, 1 << 30).unwrap_or_default();
         let known = serde_json::from_slice(&bytes).unwrap_or_default();
-        Self {
-            path,
-            known,
-            changed: false,
-        }
+        Self { path, known, changed: false }
     }
 
     /// Hashes `paths`, sorted and without repetition. Names are relative to `base` where they lie below it.
     pub(crate) fn hash(&mut self, paths: &[PathBuf], base: &Path) -> Result<Vec<Source>, IoError> {
-        let mut sources = paths
-            .iter()
-            .map(|p| self.hash_one(&base.join(p), base))
-            .collect::<Result<Vec<_>, _>>()?;
+        let mut sources = paths.iter().map(|p| self.hash_one(&base.join(p), base)).collect::<Result<Vec<_>, _>>()?;
         sources.sort_by(|a, b| a.entry.path.cmp(&b.entry.path));
         sources.dedup_by(|a, b| a.entry.path == b.entry.path);
         Ok(sources)
@@ -102,16 +90,8 @@ impl SourceCache {
             Some((known, hash)) if *known == stamp => hash.clone(),
             _ => self.remember(path, name, &stamp)?,
         };
-        let entry = FileEntry {
-            path: relative(path, base),
-            bytes: stamp.bytes,
-            blake3,
-        };
-        Ok(Source {
-            path: path.to_path_buf(),
-            stamp,
-            entry,
-        })
+        let entry = FileEntry { path: relative(path, base), bytes: stamp.bytes, blake3 };
+        Ok(Source { path: path.to_path_buf(), stamp, entry })
     }
 
     fn remember(&mut self, path: &Path, name: String, stamp: &Stamp) -> Result<String, IoError> {
@@ -136,9 +116,5 @@ impl SourceCache {
 /// `path` below `base` with forward slashes; unchanged elsewhere.
 pub(crate) fn relative(path: &Path, base: &Path) -> String {
     let text = path.strip_prefix(base).unwrap_or(path).to_string_lossy();
-    if cfg!(windows) {
-        text.replace('\\', "/")
-    } else {
-        text.into_owned()
-    }
+    if cfg!(windows) { text.replace('\\', "/") } else { text.into_owned() }
 }

@@ -20,11 +20,7 @@ pub(crate) struct Ingredients<'a> {
 impl Ingredients<'_> {
     /// BLAKE3 over the canonical JSON of all of it.
     pub(crate) fn key(&self) -> Key {
-        let sources: Vec<Value> = self
-            .sources
-            .iter()
-            .map(|s| json!([s.path, s.blake3]))
-            .collect();
+        let sources: Vec<Value> = self.sources.iter().map(|s| json!([s.path, s.blake3])).collect();
         let all = json!({
             "kind": self.kind, "version": self.version, "config": self.config, "inputs": self.inputs,
             "seed": self.seed, "sources": sources,
@@ -35,10 +31,7 @@ impl Ingredients<'_> {
 
 /// BLAKE3 over path, size and hash of each file, which must be sorted by path.
 pub(crate) fn content_id(files: &[FileEntry]) -> ContentId {
-    let list: Vec<Value> = files
-        .iter()
-        .map(|f| json!([f.path, f.bytes, f.blake3]))
-        .collect();
+    let list: Vec<Value> = files.iter().map(|f| json!([f.path, f.bytes, f.blake3])).collect();
     ContentId(hex(Value::from(list).to_string().as_bytes()))
 }
 
@@ -51,14 +44,8 @@ fn canonical(value: &Value) -> Value {
     match value {
         Value::Array(items) => items.iter().map(canonical).collect(),
         Value::Object(map) => {
-            let sorted: BTreeMap<&String, Value> =
-                map.iter().map(|(k, v)| (k, canonical(v))).collect();
-            Value::Object(
-                sorted
-                    .into_iter()
-                    .map(|(k, v)| (k.clone(), v))
-                    .collect::<Map<_, _>>(),
-            )
+            let sorted: BTreeMap<&String, Value> = map.iter().map(|(k, v)| (k, canonical(v))).collect();
+            Value::Object(sorted.into_iter().map(|(k, v)| (k.clone(), v)).collect::<Map<_, _>>())
         }
         other => other.clone(),
     }
@@ -70,8 +57,7 @@ mod tests {
 
     #[test]
     fn order_of_keys_does_not_matter() {
-        let a: Value =
-            serde_json::from_str(r#"{"b": {"y": 1, "x": [2]}, "a": 3}"#).unwrap_or_default();
+        let a: Value = serde_json::from_str(r#"{"b": {"y": 1, "x": [2]}, "a": 3}"#).unwrap_or_default();
         assert_eq!(canonical(&a).to_string(), r#"{"a":3,"b":{"x":[2],"y":1}}"#);
     }
 }

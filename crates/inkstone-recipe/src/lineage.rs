@@ -51,14 +51,7 @@ pub struct Made {
 
 /// The tree of everything `artifact` was made from.
 pub fn lineage(artifact: &Artifact, store: &Store) -> Result<Lineage, RecipeError> {
-    grow(
-        None,
-        artifact,
-        &mut Growth {
-            store,
-            seen: BTreeSet::new(),
-        },
-    )
+    grow(None, artifact, &mut Growth { store, seen: BTreeSet::new() })
 }
 
 /// The artifacts `artifact` was made from and itself, inputs first, each once. A content that is
@@ -91,11 +84,7 @@ struct Growth<'a> {
     seen: BTreeSet<ContentId>,
 }
 
-fn grow(
-    field: Option<&String>,
-    artifact: &Artifact,
-    growth: &mut Growth<'_>,
-) -> Result<Lineage, RecipeError> {
+fn grow(field: Option<&String>, artifact: &Artifact, growth: &mut Growth<'_>) -> Result<Lineage, RecipeError> {
     let content = artifact.manifest.content.clone();
     let repeated = !growth.seen.insert(content.clone());
     let mut inputs = Vec::new();
@@ -105,24 +94,12 @@ fn grow(
             None => gone(name, id),
         });
     }
-    Ok(Lineage {
-        field: field.cloned(),
-        content,
-        made: Some(made(artifact)),
-        repeated,
-        inputs,
-    })
+    Ok(Lineage { field: field.cloned(), content, made: Some(made(artifact)), repeated, inputs })
 }
 
 fn gone(field: &str, content: &ContentId) -> Lineage {
     let field = Some(field.to_owned());
-    Lineage {
-        field,
-        content: content.clone(),
-        made: None,
-        repeated: false,
-        inputs: Vec::new(),
-    }
+    Lineage { field, content: content.clone(), made: None, repeated: false, inputs: Vec::new() }
 }
 
 fn made(artifact: &Artifact) -> Made {
@@ -159,11 +136,7 @@ impl Lineage {
             Some(_) if self.repeated => writeln!(f, "{} (see above)", self.content.short()),
             Some(m) => {
                 let (short, seconds) = (self.content.short(), m.cost.seconds);
-                writeln!(
-                    f,
-                    "{} ({}) {short}, {}, {seconds:.1} s",
-                    m.stage, m.kind, m.ended
-                )
+                writeln!(f, "{} ({}) {short}, {}, {seconds:.1} s", m.stage, m.kind, m.ended)
             }
         }
     }
@@ -177,11 +150,7 @@ impl Lineage {
         };
         for source in sources.iter().take(SHOWN) {
             let hash = source.blake3.get(..12).unwrap_or(&source.blake3);
-            writeln!(
-                f,
-                "{indent}   {} ({} bytes, {hash})",
-                source.path, source.bytes
-            )?;
+            writeln!(f, "{indent}   {} ({} bytes, {hash})", source.path, source.bytes)?;
         }
         if sources.len() > SHOWN {
             writeln!(f, "{indent}   and {} more files", sources.len() - SHOWN)?;

@@ -16,11 +16,7 @@ pub struct StoreLock {
 }
 
 /// Takes the lock in the file `path`. With `wait`, says who holds it and waits; without, fails.
-pub(crate) fn lock(
-    path: &Path,
-    wait: bool,
-    environment: &RunEnvironment<'_>,
-) -> Result<StoreLock, RecipeError> {
+pub(crate) fn lock(path: &Path, wait: bool, environment: &RunEnvironment<'_>) -> Result<StoreLock, RecipeError> {
     let mut file = open(path)?;
     let mut said = false;
     loop {
@@ -30,10 +26,7 @@ pub(crate) fn lock(
             Err(TryLockError::WouldBlock) => refuse_or_say(path, wait, &mut said, environment)?,
         }
         if environment.interrupt.requested() {
-            return Err(RecipeError::Busy {
-                path: store(path),
-                holder: holder(path),
-            });
+            return Err(RecipeError::Busy { path: store(path), holder: holder(path) });
         }
         std::thread::sleep(Duration::from_millis(100));
     }
@@ -54,10 +47,7 @@ fn refuse_or_say(
     environment: &RunEnvironment<'_>,
 ) -> Result<(), RecipeError> {
     if !wait {
-        return Err(RecipeError::Busy {
-            path: store(path),
-            holder: holder(path),
-        });
+        return Err(RecipeError::Busy { path: store(path), holder: holder(path) });
     }
     if !std::mem::replace(said, true) {
         environment.progress.warn(&format!(
@@ -79,11 +69,7 @@ fn sign(file: &mut File, command: &str) -> std::io::Result<()> {
 fn holder(path: &Path) -> String {
     let mut text = String::new();
     let read = File::open(path).and_then(|f| f.take(4096).read_to_string(&mut text));
-    if read.is_err() || text.is_empty() {
-        "another process".to_owned()
-    } else {
-        text
-    }
+    if read.is_err() || text.is_empty() { "another process".to_owned() } else { text }
 }
 
 /// The `runs` folder of the lock file.

@@ -50,10 +50,6 @@ fn entry(artifact: &Artifact, links: &[(String, ContentId)]) -> Listed {
         bytes: artifact.bytes(),
         ended: m.ended.clone(),
         metrics: m.metrics.clone(),
-        links: links
-            .iter()
-            .filter(|(_, c)| *c == m.content)
-            .map(|(name, _)| name.clone())
-            .collect(),
+        links: links.iter().filter(|(_, c)| *c == m.content).map(|(name, _)| name.clone()).collect(),
     }
 }

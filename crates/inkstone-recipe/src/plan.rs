@@ -61,12 +61,7 @@ pub fn plan(
     options: &Options,
     machine: &Machine,
 ) -> Result<Plan, RecipeError> {
-    plan_graph(
-        &Graph::build(recipe, registry)?,
-        &recipe.base,
-        store,
-        (options, machine),
-    )
+    plan_graph(&Graph::build(recipe, registry)?, &recipe.base, store, (options, machine))
 }
 
 pub(crate) fn plan_graph(
@@ -86,11 +81,7 @@ pub(crate) fn plan_graph(
         done.push(finding.artifact);
     }
     let total = total(&stages);
-    Ok(Plan {
-        recipe: graph.name.clone(),
-        stages,
-        total,
-    })
+    Ok(Plan { recipe: graph.name.clone(), stages, total })
 }
 
 fn planned(
@@ -112,10 +103,7 @@ fn planned(
         cached,
         will_run: selected.wanted && (!cached || selected.forced),
         reasons,
-        resumes: finding
-            .key
-            .as_ref()
-            .is_some_and(|k| store.partial(k).exists()),
+        resumes: finding.key.as_ref().is_some_and(|k| store.partial(k).exists()),
         key: finding.key.clone(),
         content: manifest.map(|m| m.content.clone()),
         estimate,
@@ -125,36 +113,22 @@ fn planned(
 
 fn inputs(node: &StageNode, forecasts: &[Forecast]) -> BTreeMap<String, Forecast> {
     let known = |index: usize| forecasts.get(index).cloned().unwrap_or_default();
-    node.edges
-        .iter()
-        .map(|e| (e.field.clone(), known(e.index)))
-        .collect()
+    node.edges.iter().map(|e| (e.field.clone(), known(e.index))).collect()
 }
 
 /// What later stages may count on: measured where there is an artifact, else estimated.
 fn forecast(artifact: Option<&Artifact>, estimate: &Estimate) -> Forecast {
     let Some(artifact) = artifact else {
-        return Forecast {
-            metrics: estimate.metrics.clone(),
-            folder: None,
-        };
+        return Forecast { metrics: estimate.metrics.clone(), folder: None };
     };
-    let numbers = artifact
-        .manifest
-        .metrics
-        .iter()
-        .filter_map(|(k, v)| Some((k.clone(), v.as_f64()?)));
-    Forecast {
-        metrics: numbers.collect(),
-        folder: Some(artifact.folder.clone()),
-    }
+    let numbers = artifact.manifest.metrics.iter().filter_map(|(k, v)| Some((k.clone(), v.as_f64()?)));
+    Forecast { metrics: numbers.collect(), folder: Some(artifact.folder.clone()) }
 }
 
 fn total(stages: &[PlannedStage]) -> Estimate {
     let running = || stages.iter().filter(|s| s.will_run).map(|s| &s.estimate);
     let add = |get: fn(&Estimate) -> Option<f64>| running().filter_map(get).reduce(|a, b| a + b);
-    let count =
-        |get: fn(&Estimate) -> Option<u64>| running().filter_map(get).reduce(u64::saturating_add);
+    let count = |get: fn(&Estimate) -> Option<u64>| running().filter_map(get).reduce(u64::saturating_add);
     Estimate {
         parameters: None,
         tokens: count(|e| e.tokens),

@@ -39,9 +39,7 @@ impl Recipe {
     pub fn load(path: &Path, sets: &[String]) -> Result<Self, RecipeError> {
         let text = fs::read_to_string(path, LIMIT)?;
         let folder = fs::parent(path);
-        let base = folder
-            .canonicalize()
-            .map_err(fs::IoError::at("open", folder))?;
+        let base = folder.canonicalize().map_err(fs::IoError::at("open", folder))?;
         Self::parse(&text, &path.display().to_string(), base, sets)
     }
 
@@ -54,37 +52,18 @@ impl Recipe {
     }
 
     /// A recipe from text; `origin` stands before the line in error messages, `base` must be absolute.
-    pub fn parse(
-        text: &str,
-        origin: &str,
-        base: PathBuf,
-        sets: &[String],
-    ) -> Result<Self, RecipeError> {
+    pub fn parse(text: &str, origin: &str, base: PathBuf, sets: &[String]) -> Result<Self, RecipeError> {
         let place = Place::origin(origin);
-        let mut root = Node {
-            data: Data::Table(tree::parse(text, origin)?),
-            place: place.clone(),
-        };
+        let mut root = Node { data: Data::Table(tree::parse(text, origin)?), place: place.clone() };
         for set in sets {
             apply_set(&mut root, set)?;
         }
-        let Data::Table(entries) = root.data else {
-            unreachable!("invariant: the root is a table")
-        };
-        let mut recipe = Self {
-            name: String::new(),
-            seed: 0,
-            base,
-            stages: Vec::new(),
-        };
+        let Data::Table(entries) = root.data else { unreachable!("invariant: the root is a table") };
+        let mut recipe = Self { name: String::new(), seed: 0, base, stages: Vec::new() };
         for entry in entries {
             recipe.take(entry)?;
         }
-        if recipe.name.is_empty() {
-            Err(RecipeError::MissingName { place })
-        } else {
-            Ok(recipe)
-        }
+        if recipe.name.is_empty() { Err(RecipeError::MissingName { place }) } else { Ok(recipe) }
     }
 
     /// The recipe with every default filled in, as TOML. Running it gives the same keys.
@@ -95,11 +74,7 @@ impl Recipe {
     /// Checks the whole recipe and returns its stages in the order of execution, as (name, kind).
     pub fn check(&self, registry: &Registry) -> Result<Vec<(String, String)>, RecipeError> {
         let graph = Graph::build(self, registry)?;
-        Ok(graph
-            .nodes
-            .iter()
-            .map(|n| (n.name.clone(), n.bound.kind().to_owned()))
-            .collect())
+        Ok(graph.nodes.iter().map(|n| (n.name.clone(), n.bound.kind().to_owned())).collect())
     }
 
     /// One top-level entry.
@@ -112,16 +87,11 @@ impl Recipe {
             ("seed", Data::Number(n)) if n.is_u64() => self.seed = n.as_u64().unwrap_or_default(),
             ("name", _) => return Err(wrong(&entry.node.place, "name", "expected a string")),
             ("seed", _) => {
-                return Err(wrong(
-                    &entry.node.place,
-                    "seed",
-                    "expected a whole number from 0 to 2⁶⁴-1",
-                ));
+                return Err(wrong(&entry.node.place, "seed", "expected a whole number from 0 to 2⁶⁴-1"));
             }
             (_, Data::Table(entries)) => {
                 check_name(&entry.key, "stage", &entry.place)?;
-                self.stages
-                    .push(raw_stage(entry.key, &entry.place, entries)?);
+                self.stages.push(raw_stage(entry.key, &entry.place, entries)?);
             }
             (key, _) => {
                 let (key, known) = (key.to_owned(), vec!["name".to_owned(), "seed".to_owned()]);
@@ -144,43 +114,21 @@ const OWNER: &str = "the recipe (outside any stage)";
 
 fn wrong(place: &Place, key: &str, message: &str) -> RecipeError {
     let (key, message) = (key.to_owned(), message.to_owned());
-    RecipeError::WrongValue {
-        place: place.clone(),
-        owner: OWNER.to_owned(),
-        key,
-        message,
-        suggestion: None,
-    }
+    RecipeError::WrongValue { place: place.clone(), owner: OWNER.to_owned(), key, message, suggestion: None }
 }
 
 fn raw_stage(name: String, place: &Place, entries: Vec<Entry>) -> Result<RawStage, RecipeError> {
     let (kinds, rest): (Vec<_>, Vec<_>) = entries.into_iter().partition(|e| e.key == "kind");
     let kind = match kinds.into_iter().next().map(|e| e.node) {
         None => None,
-        Some(Node {
-            data: Data::Text(kind),
-            place,
-        }) => Some((kind, place)),
+        Some(Node { data: Data::Text(kind), place }) => Some((kind, place)),
         Some(other) => {
             let (owner, key) = (format!("stage `{name}`"), "kind".to_owned());
             let message = "expected a string".to_owned();
-            return Err(RecipeError::WrongValue {
-                place: other.place,
-                owner,
-                key,
-                message,
-                suggestion: None,
-            });
+            return Err(RecipeError::WrongValue { place: other.place, owner, key, message, suggestion: None });
         }
     };
-    Ok(RawStage {
-        name,
-        kind,
-        table: Node {
-            data: Data::Table(rest),
-            place: place.clone(),
-        },
-    })
+    Ok(RawStage { name, kind, table: Node { data: Data::Table(rest), place: place.clone() } })
 }
 
 /// Names become folders, and dots separate implicit stages.
@@ -191,33 +139,20 @@ fn check_name(name: &str, what: &'static str, place: &Place) -> Result<(), Recip
         "it must begin with a letter or digit"
     } else if name.len() > 100 {
         "it is longer than 100 bytes"
-    } else if name
-        .chars()
-        .any(|c| c.is_control() || "/\\:*?\"<>|".contains(c))
-    {
+    } else if name.chars().any(|c| c.is_control() || "/\\:*?\"<>|".contains(c)) {
         "it must not contain / \\ : * ? \" < > | or control characters"
     } else if what == "stage" && name.contains('.') {
         "it must not contain a dot"
     } else {
         return Ok(());
     };
-    Err(RecipeError::BadName {
-        place: place.clone(),
-        what,
-        name: name.to_owned(),
-        message,
-    })
+    Err(RecipeError::BadName { place: place.clone(), what, name: name.to_owned(), message })
 }
 
 /// Lays one `stage.key=value` over the recipe.
 fn apply_set(root: &mut Node, set: &str) -> Result<(), RecipeError> {
-    let bad = |message: String| RecipeError::BadSet {
-        set: set.to_owned(),
-        message,
-    };
-    let (path, text) = set
-        .split_once('=')
-        .ok_or_else(|| bad("there is no `=`".to_owned()))?;
+    let bad = |message: String| RecipeError::BadSet { set: set.to_owned(), message };
+    let (path, text) = set.split_once('=').ok_or_else(|| bad("there is no `=`".to_owned()))?;
     let keys: Vec<&str> = path.trim().split('.').map(str::trim).collect();
     if keys.iter().any(|k| k.is_empty()) {
         return Err(bad("a key is empty".to_owned()));
@@ -228,8 +163,7 @@ fn apply_set(root: &mut Node, set: &str) -> Result<(), RecipeError> {
         _ => known_stage(root, keys[0])?,
     }
     let value = set_value(text.trim(), &format!("--set {set}")).map_err(&bad)?;
-    root.set(&keys, value)
-        .map_err(|key| bad(format!("`{key}` lies below something that is not a table")))
+    root.set(&keys, value).map_err(|key| bad(format!("`{key}` lies below something that is not a table")))
 }
 
 /// TOML, or else a bare string.
@@ -237,13 +171,8 @@ fn set_value(text: &str, origin: &str) -> Result<Node, String> {
     match tree::parse_value(text, origin) {
         Some(Ok(node)) => Ok(node),
         Some(Err(e)) => Err(e.to_string()),
-        None if text.starts_with(['[', '{', '"', '\'']) => {
-            Err(format!("`{text}` is not a complete TOML value"))
-        }
-        None => Ok(Node {
-            data: Data::Text(text.to_owned()),
-            place: Place::origin(origin),
-        }),
+        None if text.starts_with(['[', '{', '"', '\'']) => Err(format!("`{text}` is not a complete TOML value")),
+        None => Ok(Node { data: Data::Text(text.to_owned()), place: Place::origin(origin) }),
     }
 }
 
@@ -251,11 +180,8 @@ fn known_stage(root: &Node, stage: &str) -> Result<(), RecipeError> {
     let Data::Table(entries) = &root.data else {
         return Ok(());
     };
-    let stages: Vec<&str> = entries
-        .iter()
-        .filter(|e| matches!(e.node.data, Data::Table(_)))
-        .map(|e| e.key.as_str())
-        .collect();
+    let stages: Vec<&str> =
+        entries.iter().filter(|e| matches!(e.node.data, Data::Table(_))).map(|e| e.key.as_str()).collect();
     if stages.contains(&stage) {
         return Ok(());
     }
@@ -267,12 +193,7 @@ fn known_stage(root: &Node, stage: &str) -> Result<(), RecipeError> {
 }
 
 /// `--set`, `--only` or `--from` with an unknown stage.
-pub(crate) fn no_such_stage(
-    option: &'static str,
-    recipe: &str,
-    name: &str,
-    known: &[&str],
-) -> RecipeError {
+pub(crate) fn no_such_stage(option: &'static str, recipe: &str, name: &str, known: &[&str]) -> RecipeError {
     RecipeError::NoSuchStage {
         option,
         recipe: recipe.to_owned(),

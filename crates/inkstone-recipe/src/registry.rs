@@ -34,9 +34,7 @@ impl Registry {
 
     /// The kinds with their one line, in alphabetical order.
     pub fn kinds(&self) -> impl Iterator<Item = (&'static str, &'static str)> + '_ {
-        self.kinds
-            .iter()
-            .map(|(name, kind)| (*name, kind.summary()))
+        self.kinds.iter().map(|(name, kind)| (*name, kind.summary()))
     }
 
     pub(crate) fn get(&self, kind: &str) -> Option<&dyn Kind> {
@@ -44,12 +42,7 @@ impl Registry {
     }
 
     /// The stage of `kind` with the config `table`; `stage` is its name for error messages.
-    pub(crate) fn bind(
-        &self,
-        stage: &str,
-        kind: (&str, &Place),
-        table: &Node,
-    ) -> Result<Box<dyn Bound>, RecipeError> {
+    pub(crate) fn bind(&self, stage: &str, kind: (&str, &Place), table: &Node) -> Result<Box<dyn Bound>, RecipeError> {
         let (kind, kind_place) = kind;
         let known = || self.kinds.keys().map(|k| (*k).to_owned()).collect();
         let found = self.get(kind).ok_or_else(|| RecipeError::UnknownKind {
@@ -96,24 +89,13 @@ impl BindError {
         match self {
             Self::Misfit(misfit) => misfit_error(&misfit, owner, table),
             Self::Refused(message) => {
-                let field = message
-                    .strip_prefix('`')
-                    .and_then(|m| m.split('`').next())
-                    .unwrap_or("");
+                let field = message.strip_prefix('`').and_then(|m| m.split('`').next()).unwrap_or("");
                 let place = table.at(field).unwrap_or(table).place.clone();
-                RecipeError::Invalid {
-                    place,
-                    owner,
-                    message,
-                }
+                RecipeError::Invalid { place, owner, message }
             }
             Self::Unwritable(e) => {
                 let message = format!("its config cannot be written as JSON: {e}");
-                RecipeError::Invalid {
-                    place: table.place.clone(),
-                    owner,
-                    message,
-                }
+                RecipeError::Invalid { place: table.place.clone(), owner, message }
             }
         }
     }
@@ -129,11 +111,7 @@ fn misfit_error(misfit: &Misfit, owner: String, table: &Node) -> RecipeError {
             suggestion: nearest(key, known.iter().copied()),
             known: known.iter().map(|k| (*k).to_owned()).collect(),
         },
-        Fault::MissingKey(key) => RecipeError::MissingKey {
-            place,
-            owner,
-            key: misfit.key(Some(key)),
-        },
+        Fault::MissingKey(key) => RecipeError::MissingKey { place, owner, key: misfit.key(Some(key)) },
         Fault::UnknownWord { word, known } => RecipeError::WrongValue {
             place,
             owner,
@@ -141,13 +119,9 @@ fn misfit_error(misfit: &Misfit, owner: String, table: &Node) -> RecipeError {
             message: format!("expected {}, got `{word}`", crate::suggest::list(known)),
             suggestion: nearest(word, known.iter().copied()),
         },
-        Fault::Other(message) => RecipeError::WrongValue {
-            place,
-            owner,
-            key: misfit.key(None),
-            message: message.clone(),
-            suggestion: None,
-        },
+        Fault::Other(message) => {
+            RecipeError::WrongValue { place, owner, key: misfit.key(None), message: message.clone(), suggestion: None }
+        }
     }
 }
 

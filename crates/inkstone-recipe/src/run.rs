@@ -30,11 +30,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            only: Vec::new(),
-            from: None,
-            wait: true,
-        }
+        Self { only: Vec::new(), from: None, wait: true }
     }
 }
 
@@ -95,30 +91,15 @@ pub fn run(
     let surveyor = Surveyor::new(&graph, store, recipe.base.clone());
     let recipe_toml = graph.to_toml();
     let executed = BTreeMap::new();
-    let mut runner = Runner {
-        graph: &graph,
-        selected,
-        surveyor,
-        environment,
-        predicted,
-        recipe_toml,
-        executed,
-    };
+    let mut runner = Runner { graph: &graph, selected, surveyor, environment, predicted, recipe_toml, executed };
     // A damaged input is made anew, and then everything is looked at again.
     for _ in 0..=graph.nodes.len() {
         if let Some(stages) = runner.round()? {
-            return Ok(RunReport {
-                recipe: graph.name.clone(),
-                folder: store.runs().join(&graph.name),
-                stages,
-            });
+            return Ok(RunReport { recipe: graph.name.clone(), folder: store.runs().join(&graph.name), stages });
         }
     }
     let message = "artifacts are damaged again as soon as they are made; check the disk".to_owned();
-    Err(RecipeError::Corrupt {
-        path: store.runs().to_path_buf(),
-        message,
-    })
+    Err(RecipeError::Corrupt { path: store.runs().to_path_buf(), message })
 }
 
 /// The estimates of the plan, by stage.
@@ -133,11 +114,7 @@ fn predict(
     };
     let plan = plan::plan_graph(graph, &recipe.base, store, (options, machine))?;
     let json = |estimate| serde_json::to_value(estimate).unwrap_or_default();
-    Ok(plan
-        .stages
-        .into_iter()
-        .map(|s| (s.name, json(s.estimate)))
-        .collect())
+    Ok(plan.stages.into_iter().map(|s| (s.name, json(s.estimate))).collect())
 }
 
 struct Runner<'a> {
@@ -182,14 +159,7 @@ impl Runner<'_> {
         let forced = self.selected[index].forced && !self.executed.contains_key(&index);
         let artifact = match finding.artifact.take() {
             Some(artifact) if !forced => {
-                self.announce(
-                    index,
-                    if self.executed.contains_key(&index) {
-                        "done"
-                    } else {
-                        "cached"
-                    },
-                );
+                self.announce(index, if self.executed.contains_key(&index) { "done" } else { "cached" });
                 self.clean_up(&finding)?;
                 artifact
             }
@@ -205,20 +175,10 @@ impl Runner<'_> {
                 artifact
             }
         };
-        let link = self.surveyor.store.set_link(
-            &self.graph.name,
-            &node.name,
-            &artifact.manifest.content,
-        )?;
+        let link = self.surveyor.store.set_link(&self.graph.name, &node.name, &artifact.manifest.content)?;
         let reasons = self.executed.get(&index).cloned();
         let (cached, reasons) = (reasons.is_none(), reasons.unwrap_or_default());
-        Ok(Some(StageReport {
-            name: node.name.clone(),
-            link,
-            artifact,
-            cached,
-            reasons,
-        }))
+        Ok(Some(StageReport { name: node.name.clone(), link, artifact, cached, reasons }))
     }
 
     fn make(
@@ -230,19 +190,14 @@ impl Runner<'_> {
         let node = &self.graph.nodes[index];
         let inputs = inputs(node, done)?;
         if self.environment.interrupt.requested() {
-            return Err(RecipeError::Interrupted {
-                stage: node.name.clone(),
-            });
+            return Err(RecipeError::Interrupted { stage: node.name.clone() });
         }
         self.announce(index, &finding.reasons.join("; "));
         if self.discard_damaged(finding, &inputs)? {
             return Ok(None);
         }
         let Some(key) = finding.key.clone() else {
-            return Err(RecipeError::InputNotCached {
-                stage: node.name.clone(),
-                input: "an input".to_owned(),
-            });
+            return Err(RecipeError::InputNotCached { stage: node.name.clone(), input: "an input".to_owned() });
         };
         let job = Job {
             stage: &node.name,
@@ -261,11 +216,7 @@ impl Runner<'_> {
 
     /// Takes damaged artifacts out of the store; says whether an input was among them. Inputs are
     /// read whole: work on damaged bytes would be lost.
-    fn discard_damaged(
-        &self,
-        finding: &Finding,
-        inputs: &BTreeMap<String, Artifact>,
-    ) -> Result<bool, RecipeError> {
+    fn discard_damaged(&self, finding: &Finding, inputs: &BTreeMap<String, Artifact>) -> Result<bool, RecipeError> {
         let store = self.surveyor.store;
         if let Some(content) = &finding.damaged {
             store.discard(content)?;
@@ -273,10 +224,7 @@ impl Runner<'_> {
         let mut found = false;
         for input in inputs.values() {
             if let Err(error @ RecipeError::Corrupt { .. }) = input.check() {
-                self.environment.progress.warn(&format!(
-                    "{error}; stage `{}` is made anew",
-                    input.manifest.stage
-                ));
+                self.environment.progress.warn(&format!("{error}; stage `{}` is made anew", input.manifest.stage));
                 store.discard(&input.manifest.content)?;
                 found = true;
             }
@@ -286,10 +234,7 @@ impl Runner<'_> {
 
     /// A process killed between the last two steps of a stage leaves its work folder behind.
     fn clean_up(&self, finding: &Finding) -> Result<(), RecipeError> {
-        let folder = finding
-            .key
-            .as_ref()
-            .map(|key| self.surveyor.store.partial(key));
+        let folder = finding.key.as_ref().map(|key| self.surveyor.store.partial(key));
         Ok(folder.map_or(Ok(()), |folder| fs::remove_dir_all(&folder))?)
     }
 
@@ -297,33 +242,21 @@ impl Runner<'_> {
         let number = self.selected[..=index].iter().filter(|s| s.wanted).count();
         let total = self.selected.iter().filter(|s| s.wanted).count();
         let node = &self.graph.nodes[index];
-        self.environment.progress.say(&format!(
-            "[{number}/{total}] {} ({}): {what}",
-            node.name,
-            node.bound.kind()
-        ));
+        self.environment.progress.say(&format!("[{number}/{total}] {} ({}): {what}", node.name, node.bound.kind()));
     }
 
     fn compare(&self, stage: &str, earlier: Option<&Artifact>, now: &Artifact) {
         if earlier.is_some_and(|e| e.manifest.content != now.manifest.content) {
-            let text = format!(
-                "stage `{stage}` gave other bytes than before from the same inputs and config"
-            );
+            let text = format!("stage `{stage}` gave other bytes than before from the same inputs and config");
             self.environment.progress.warn(&text);
         }
     }
 }
 
-fn inputs(
-    node: &StageNode,
-    done: &[Option<Artifact>],
-) -> Result<BTreeMap<String, Artifact>, RecipeError> {
+fn inputs(node: &StageNode, done: &[Option<Artifact>]) -> Result<BTreeMap<String, Artifact>, RecipeError> {
     let input = |edge: &Edge| {
         let artifact = done.get(edge.index).and_then(Option::as_ref);
-        let missing = || RecipeError::InputNotCached {
-            stage: node.name.clone(),
-            input: edge.stage.clone(),
-        };
+        let missing = || RecipeError::InputNotCached { stage: node.name.clone(), input: edge.stage.clone() };
         Ok((edge.field.clone(), artifact.cloned().ok_or_else(missing)?))
     };
     node.edges.iter().map(input).collect()

@@ -49,11 +49,7 @@ pub trait Stage: Send + Sync + 'static {
 
     /// What the stage would make and cost. `inputs` holds, by field, the measured metrics of a
     /// cached input or the estimate of one that is still to be made.
-    fn estimate(
-        config: &Self::Config,
-        inputs: &BTreeMap<String, Forecast>,
-        machine: &Machine,
-    ) -> Estimate;
+    fn estimate(config: &Self::Config, inputs: &BTreeMap<String, Forecast>, machine: &Machine) -> Estimate;
 
     /// Does the work: reads `context.input(field)`, writes into `context.out()`.
     ///
@@ -151,15 +147,7 @@ impl<'a> Context<'a> {
         talk: (&'a dyn Progress, &'a Interrupt),
     ) -> Self {
         let ((out, state), (progress, interrupt)) = (folders, talk);
-        Self {
-            seed,
-            base,
-            progress,
-            interrupt,
-            out,
-            state,
-            inputs,
-        }
+        Self { seed, base, progress, interrupt, out, state, inputs }
     }
 
     /// The folder that becomes the artifact. Files below its `logs/` are kept but are not part of
@@ -183,11 +171,7 @@ impl<'a> Context<'a> {
 
     /// `Err(Interrupted)` once the user has asked to stop.
     pub fn check_interrupt(&self) -> Result<(), StageError> {
-        if self.interrupt.requested() {
-            Err(StageError::Interrupted)
-        } else {
-            Ok(())
-        }
+        if self.interrupt.requested() { Err(StageError::Interrupted) } else { Ok(()) }
     }
 }
 
@@ -213,23 +197,12 @@ pub enum StageError {
 
 impl StageError {
     /// A failure whose text is `error`'s, with `error` as the source of its causes.
-    pub fn from_error(
-        error: impl std::error::Error + Send + Sync + 'static,
-        hint: Option<&str>,
-    ) -> Self {
-        Self::Failed {
-            message: error.to_string(),
-            hint: hint.map(str::to_owned),
-            source: Some(Box::new(error)),
-        }
+    pub fn from_error(error: impl std::error::Error + Send + Sync + 'static, hint: Option<&str>) -> Self {
+        Self::Failed { message: error.to_string(), hint: hint.map(str::to_owned), source: Some(Box::new(error)) }
     }
 
     /// A failure in words.
     pub fn failed(message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self::Failed {
-            message: message.into(),
-            hint: Some(hint.into()),
-            source: None,
-        }
+        Self::Failed { message: message.into(), hint: Some(hint.into()), source: None }
     }
 }

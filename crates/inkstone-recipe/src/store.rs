@@ -44,9 +44,7 @@ pub(crate) enum Lookup {
 impl Store {
     /// Opens the store of the folder `runs`, which is made if need be.
     pub fn open(runs: &Path) -> Result<Self, RecipeError> {
-        let store = Self {
-            runs: runs.to_path_buf(),
-        };
+        let store = Self { runs: runs.to_path_buf() };
         for folder in ["objects", "keys", "partial"] {
             fs::create_dir_all(&store.inner(folder))?;
         }
@@ -77,21 +75,14 @@ impl Store {
         match self.look_up(key)? {
             Lookup::Found(artifact) => Ok(Some(*artifact)),
             Lookup::Missing => Ok(None),
-            Lookup::Damaged(content, message) => Err(RecipeError::Corrupt {
-                path: self.object(&content),
-                message,
-            }),
+            Lookup::Damaged(content, message) => Err(RecipeError::Corrupt { path: self.object(&content), message }),
         }
     }
 
     /// The artifact with this content, if the store has it.
     pub fn content(&self, content: &ContentId) -> Result<Option<Artifact>, RecipeError> {
         let folder = self.object(content);
-        if is_hex(&content.0) && folder.join(MANIFEST).exists() {
-            Artifact::open(&folder).map(Some)
-        } else {
-            Ok(None)
-        }
+        if is_hex(&content.0) && folder.join(MANIFEST).exists() { Artifact::open(&folder).map(Some) } else { Ok(None) }
     }
 
     /// The artifact that `reference` means: a path (a folder or a link), `recipe/stage`, or the
@@ -106,10 +97,7 @@ impl Store {
             return Artifact::open(&below);
         }
         let candidates: Vec<ContentId> = if reference.len() >= 4 && is_hex(reference) {
-            self.contents()?
-                .into_iter()
-                .filter(|c| c.0.starts_with(reference))
-                .collect()
+            self.contents()?.into_iter().filter(|c| c.0.starts_with(reference)).collect()
         } else {
             Vec::new()
         };
@@ -118,51 +106,33 @@ impl Store {
             [one] => Artifact::open(&self.object(one)),
             many => {
                 let candidates = many.iter().map(|c| c.short().to_owned()).collect();
-                Err(RecipeError::Ambiguous {
-                    prefix: reference.to_owned(),
-                    candidates,
-                })
+                Err(RecipeError::Ambiguous { prefix: reference.to_owned(), candidates })
             }
         }
     }
 
     /// Takes the store for one run; see [`crate::Options::wait`].
-    pub fn lock(
-        &self,
-        wait: bool,
-        environment: &RunEnvironment<'_>,
-    ) -> Result<StoreLock, RecipeError> {
+    pub fn lock(&self, wait: bool, environment: &RunEnvironment<'_>) -> Result<StoreLock, RecipeError> {
         lock(&self.inner("lock"), wait, environment)
     }
 
     /// The content ids of all objects, sorted.
     pub fn contents(&self) -> Result<Vec<ContentId>, RecipeError> {
         let names = names(&self.inner("objects"))?;
-        Ok(names
-            .into_iter()
-            .filter(|n| is_hex(n))
-            .map(ContentId)
-            .collect())
+        Ok(names.into_iter().filter(|n| is_hex(n)).map(ContentId).collect())
     }
 
     /// The links below `runs` as (`recipe/stage`, content id), sorted.
     pub fn links(&self) -> Result<Vec<(String, ContentId)>, RecipeError> {
         let mut links = Vec::new();
-        for recipe in names(&self.runs)?
-            .into_iter()
-            .filter(|n| !n.starts_with('.'))
-        {
+        for recipe in names(&self.runs)?.into_iter().filter(|n| !n.starts_with('.')) {
             let folder = self.runs.join(&recipe);
             if !folder.is_dir() {
                 continue;
             }
             for stage in names(&folder)? {
                 let target = std::fs::read_link(folder.join(&stage)).ok();
-                let id = target
-                    .as_deref()
-                    .and_then(Path::file_name)
-                    .and_then(|n| n.to_str())
-                    .filter(|n| is_hex(n));
+                let id = target.as_deref().and_then(Path::file_name).and_then(|n| n.to_str()).filter(|n| is_hex(n));
                 links.extend(id.map(|id| (format!("{recipe}/{stage}"), ContentId(id.to_owned()))));
             }
         }
@@ -172,11 +142,7 @@ impl Store {
     fn no_such_artifact(&self, reference: &str) -> RecipeError {
         let links = self.links().unwrap_or_default();
         let suggestion = nearest(reference, links.iter().map(|(name, _)| name.as_str()));
-        RecipeError::NoSuchArtifact {
-            reference: reference.to_owned(),
-            runs: self.runs.clone(),
-            suggestion,
-        }
+        RecipeError::NoSuchArtifact { reference: reference.to_owned(), runs: self.runs.clone(), suggestion }
     }
 
     pub(crate) fn inner(&self, name: &str) -> PathBuf {
@@ -212,14 +178,12 @@ impl Store {
         }
         match Artifact::open(&folder).and_then(|a| a.check_sizes().map(|()| a)) {
             Ok(artifact) => Ok(Lookup::Found(Box::new(artifact))),
-            Err(RecipeError::Corrupt { path, message }) => Ok(Lookup::Damaged(
-                content,
-                format!("{}: {message}", path.display()),
-            )),
-            Err(RecipeError::NotAnArtifact { .. }) => Ok(Lookup::Damaged(
-                content,
-                "manifest.json is missing".to_owned(),
-            )),
+            Err(RecipeError::Corrupt { path, message }) => {
+                Ok(Lookup::Damaged(content, format!("{}: {message}", path.display())))
+            }
+            Err(RecipeError::NotAnArtifact { .. }) => {
+                Ok(Lookup::Damaged(content, "manifest.json is missing".to_owned()))
+            }
             Err(other) => Err(other),
         }
     }
@@ -246,11 +210,7 @@ impl Store {
             .map_err(|e| IoError::at("write", &out.join(MANIFEST))(std::io::Error::other(e)))?;
         fs::write_atomic(&out.join(MANIFEST), &text)?;
         artifact::walk(out, &mut |path, kind| {
-            if kind.is_dir() {
-                Ok(fs::sync_folder(path)?)
-            } else {
-                Ok(())
-            }
+            if kind.is_dir() { Ok(fs::sync_folder(path)?) } else { Ok(()) }
         })?;
         fs::sync_folder(out)?;
         fs::rename(out, &folder)?;
@@ -264,17 +224,9 @@ impl Store {
     }
 
     /// Points `runs/<recipe>/<stage>` to an artifact and returns the link.
-    pub(crate) fn set_link(
-        &self,
-        recipe: &str,
-        stage: &str,
-        content: &ContentId,
-    ) -> Result<PathBuf, RecipeError> {
+    pub(crate) fn set_link(&self, recipe: &str, stage: &str, content: &ContentId) -> Result<PathBuf, RecipeError> {
         let link = self.link(recipe, stage);
-        let target = Path::new("..")
-            .join(".store")
-            .join("objects")
-            .join(&content.0);
+        let target = Path::new("..").join(".store").join("objects").join(&content.0);
         if std::fs::read_link(&link).is_ok_and(|now| now == target) {
             return Ok(link);
         }
@@ -302,19 +254,14 @@ fn symlink(target: &Path, link: &Path) -> std::io::Result<()> {
 }
 
 fn is_hex(text: &str) -> bool {
-    !text.is_empty()
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
 /// The names in a folder, sorted.
 pub(crate) fn names(folder: &Path) -> Result<Vec<String>, IoError> {
     let entries = std::fs::read_dir(folder).map_err(IoError::at("read the folder", folder))?;
     let names = entries.map(|e| e.map(|e| e.file_name().to_string_lossy().into_owned()));
-    let mut names = names
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(IoError::at("read the folder", folder))?;
+    let mut names = names.collect::<Result<Vec<_>, _>>().map_err(IoError::at("read the folder", folder))?;
     names.sort();
     Ok(names)
 }

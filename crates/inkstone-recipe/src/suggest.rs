@@ -4,10 +4,7 @@
 pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let limit = (word.chars().count() / 3).max(2);
     let distances = known.into_iter().map(|k| (distance(word, k), k));
-    distances
-        .filter(|&(d, k)| d <= limit && d < k.chars().count())
-        .min()
-        .map(|(_, k)| k.to_owned())
+    distances.filter(|&(d, k)| d <= limit && d < k.chars().count()).min().map(|(_, k)| k.to_owned())
 }
 
 /// Edits (insert, delete, replace, swap of neighbours) that turn `a` into `b`, case aside.
@@ -30,11 +27,7 @@ fn cell(rows: &[Vec<usize>], (a, i): (&[char], usize), (b, j): (&[char], usize))
     let replace = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
     let best = replace.min(rows[i - 1][j] + 1).min(rows[i][j - 1] + 1);
     let swapped = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
-    if swapped {
-        best.min(rows[i - 2][j - 2] + 1)
-    } else {
-        best
-    }
+    if swapped { best.min(rows[i - 2][j - 2] + 1) } else { best }
 }
 
 /// `` `a`, `b` or `c` ``
@@ -56,10 +49,7 @@ mod tests {
         let known = ["steps", "warmup", "learning_rate"];
         assert_eq!(nearest("stepz", known).as_deref(), Some("steps"));
         assert_eq!(nearest("setps", known).as_deref(), Some("steps"));
-        assert_eq!(
-            nearest("learnin_rate", known).as_deref(),
-            Some("learning_rate")
-        );
+        assert_eq!(nearest("learnin_rate", known).as_deref(), Some("learning_rate"));
         assert_eq!(nearest("colour", known), None);
     }
 

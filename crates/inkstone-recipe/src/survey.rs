@@ -36,28 +36,16 @@ pub(crate) struct Finding {
 
 impl<'a> Surveyor<'a> {
     pub(crate) fn new(graph: &'a Graph, store: &'a Store, base: PathBuf) -> Self {
-        Self {
-            graph,
-            store,
-            base,
-            sources: SourceCache::open(store.inner("sources.json")),
-        }
+        Self { graph, store, base, sources: SourceCache::open(store.inner("sources.json")) }
     }
 
     /// Looks at stage `index`, given the artifacts of those before it.
-    pub(crate) fn look(
-        &mut self,
-        index: usize,
-        done: &[Option<Artifact>],
-    ) -> Result<Finding, RecipeError> {
+    pub(crate) fn look(&mut self, index: usize, done: &[Option<Artifact>]) -> Result<Finding, RecipeError> {
         let node = &self.graph.nodes[index];
         let sources = self.hash_sources(node)?;
         let entries: Vec<FileEntry> = sources.iter().map(|s| s.entry.clone()).collect();
         let inputs = known_inputs(node, done);
-        let mut finding = Finding {
-            sources,
-            ..Finding::default()
-        };
+        let mut finding = Finding { sources, ..Finding::default() };
         if inputs.len() == node.edges.len() {
             let key = self.key(node, &inputs, &entries);
             self.look_up(&key, &mut finding)?;
@@ -70,40 +58,20 @@ impl<'a> Surveyor<'a> {
     }
 
     fn hash_sources(&mut self, node: &StageNode) -> Result<Vec<Source>, RecipeError> {
-        let failed = |source| RecipeError::Stage {
-            stage: node.name.clone(),
-            source,
-        };
+        let failed = |source| RecipeError::Stage { stage: node.name.clone(), source };
         let paths = node.bound.sources(&self.base).map_err(failed)?;
         let sources = self.sources.hash(&paths, &self.base)?;
         self.sources.save()?;
         Ok(sources)
     }
 
-    fn key(
-        &self,
-        node: &StageNode,
-        inputs: &BTreeMap<String, ContentId>,
-        sources: &[FileEntry],
-    ) -> Key {
+    fn key(&self, node: &StageNode, inputs: &BTreeMap<String, ContentId>, sources: &[FileEntry]) -> Key {
         let config = node.nameless_config(&self.graph.nodes, &|field, stage| {
             let theirs = || content_for(node, stage, inputs);
-            inputs
-                .get(field)
-                .cloned()
-                .or_else(theirs)
-                .map_or(Value::Null, |c| Value::from(c.0))
+            inputs.get(field).cloned().or_else(theirs).map_or(Value::Null, |c| Value::from(c.0))
         });
         let (kind, version) = (node.bound.kind(), node.bound.version());
-        Ingredients {
-            kind,
-            version,
-            config,
-            inputs,
-            seed: self.graph.seed,
-            sources,
-        }
-        .key()
+        Ingredients { kind, version, config, inputs, seed: self.graph.seed, sources }.key()
     }
 
     fn look_up(&self, key: &Key, finding: &mut Finding) -> Result<(), RecipeError> {
@@ -111,9 +79,7 @@ impl<'a> Surveyor<'a> {
             Lookup::Found(artifact) => finding.artifact = Some(*artifact),
             Lookup::Missing => {}
             Lookup::Damaged(content, message) => {
-                finding
-                    .reasons
-                    .push(format!("the cached artifact is damaged: {message}"));
+                finding.reasons.push(format!("the cached artifact is damaged: {message}"));
                 finding.damaged = Some(content);
             }
         }
@@ -121,12 +87,7 @@ impl<'a> Surveyor<'a> {
     }
 
     /// Compares with what the stage's link points to.
-    fn reasons(
-        &self,
-        node: &StageNode,
-        inputs: &BTreeMap<String, ContentId>,
-        sources: &[FileEntry],
-    ) -> Vec<String> {
+    fn reasons(&self, node: &StageNode, inputs: &BTreeMap<String, ContentId>, sources: &[FileEntry]) -> Vec<String> {
         let previous = Artifact::open(&self.store.link(&self.graph.name, &node.name));
         let mut reasons = match previous {
             Ok(previous) => self.changed(node, inputs, sources, &previous.manifest),
@@ -149,27 +110,17 @@ impl<'a> Surveyor<'a> {
     ) -> Vec<String> {
         let bound = &node.bound;
         if bound.kind() != previous.kind {
-            return vec![format!(
-                "kind changed: {} → {}",
-                previous.kind,
-                bound.kind()
-            )];
+            return vec![format!("kind changed: {} → {}", previous.kind, bound.kind())];
         }
         let mut reasons = Vec::new();
         if bound.version() != previous.stage_version {
-            reasons.push(format!(
-                "algorithm version {} → {}",
-                previous.stage_version,
-                bound.version()
-            ));
+            reasons.push(format!("algorithm version {} → {}", previous.stage_version, bound.version()));
         }
         reasons.extend(self.changed_config(node, &previous.config));
         if self.graph.seed != previous.seed {
             reasons.push(format!("seed {} → {}", previous.seed, self.graph.seed));
         }
-        let other = inputs
-            .iter()
-            .filter(|(field, content)| previous.inputs.get(*field) != Some(content));
+        let other = inputs.iter().filter(|(field, content)| previous.inputs.get(*field) != Some(content));
         reasons.extend(other.map(|(field, _)| format!("input {field} changed")));
         reasons.extend(changed_sources(&previous.sources, sources));
         reasons
@@ -179,39 +130,21 @@ impl<'a> Surveyor<'a> {
         let naming = node.naming_fields(&self.graph.nodes);
         let mut found = changes(previous, node.bound.config());
         found.retain(|c| naming.iter().all(|(field, _)| *field != c.key));
-        let list: Vec<String> = found
-            .iter()
-            .map(|c| format!("{} {} → {}", c.key, shown(&c.a), shown(&c.b)))
-            .collect();
-        if list.is_empty() {
-            None
-        } else {
-            Some(format!("config changed: {}", list.join(", ")))
-        }
+        let list: Vec<String> = found.iter().map(|c| format!("{} {} → {}", c.key, shown(&c.a), shown(&c.b))).collect();
+        if list.is_empty() { None } else { Some(format!("config changed: {}", list.join(", "))) }
     }
 }
 
 /// The content of an input by the name of its stage. One that only an implicit stage reads counts
 /// through the content of that stage.
-fn content_for(
-    node: &StageNode,
-    stage: &str,
-    inputs: &BTreeMap<String, ContentId>,
-) -> Option<ContentId> {
+fn content_for(node: &StageNode, stage: &str, inputs: &BTreeMap<String, ContentId>) -> Option<ContentId> {
     let edge = node.edges.iter().find(|e| e.stage == stage)?;
     inputs.get(&edge.field).cloned()
 }
 
 fn known_inputs(node: &StageNode, done: &[Option<Artifact>]) -> BTreeMap<String, ContentId> {
-    let content = |index: usize| {
-        done.get(index)?
-            .as_ref()
-            .map(|a| a.manifest.content.clone())
-    };
-    node.edges
-        .iter()
-        .filter_map(|e| Some((e.field.clone(), content(e.index)?)))
-        .collect()
+    let content = |index: usize| done.get(index)?.as_ref().map(|a| a.manifest.content.clone());
+    node.edges.iter().filter_map(|e| Some((e.field.clone(), content(e.index)?))).collect()
 }
 
 /// The first few sources that differ.

@@ -22,10 +22,7 @@ struct Spot {
 impl Place {
     /// A place without lines.
     pub(crate) fn origin(origin: &str) -> Self {
-        Self(Arc::new(Spot {
-            origin: origin.into(),
-            position: None,
-        }))
+        Self(Arc::new(Spot { origin: origin.into(), position: None }))
     }
 
     /// `recipes/tang-poems.toml`, `built-in quickstart` or `--set pretrain.steps=2`.
@@ -78,11 +75,7 @@ impl Node {
     /// A JSON value, all of it at one place.
     pub(crate) fn from_json(value: &Value, place: &Place) -> Self {
         let below = |v: &Value| Self::from_json(v, place);
-        let entry = |(k, v): (&String, &Value)| Entry {
-            key: k.clone(),
-            place: place.clone(),
-            node: below(v),
-        };
+        let entry = |(k, v): (&String, &Value)| Entry { key: k.clone(), place: place.clone(), node: below(v) };
         let data = match value {
             Value::Null => Data::Null,
             Value::Bool(b) => Data::Bool(*b),
@@ -91,20 +84,16 @@ impl Node {
             Value::Array(items) => Data::List(items.iter().map(below).collect()),
             Value::Object(map) => Data::Table(map.iter().map(entry).collect()),
         };
-        Self {
-            data,
-            place: place.clone(),
-        }
+        Self { data, place: place.clone() }
     }
 
     /// The value below a dotted path; list items by number.
     pub(crate) fn at(&self, path: &str) -> Option<&Self> {
-        path.split('.')
-            .try_fold(self, |node, key| match &node.data {
-                Data::Table(entries) => entries.iter().find(|e| e.key == key).map(|e| &e.node),
-                Data::List(items) => items.get(key.parse::<usize>().ok()?),
-                _ => None,
-            })
+        path.split('.').try_fold(self, |node, key| match &node.data {
+            Data::Table(entries) => entries.iter().find(|e| e.key == key).map(|e| &e.node),
+            Data::List(items) => items.get(key.parse::<usize>().ok()?),
+            _ => None,
+        })
     }
 
     /// Sets the value below `path`, making tables on the way. `Err` names a key that is no table.
@@ -116,42 +105,26 @@ impl Node {
         let Data::Table(entries) = &mut self.data else {
             return Err((*first).to_owned());
         };
-        let index = entries
-            .iter()
-            .position(|e| e.key == *first)
-            .unwrap_or_else(|| {
-                let place = value.place.clone();
-                let node = Self {
-                    data: Data::Table(Vec::new()),
-                    place: place.clone(),
-                };
-                entries.push(Entry {
-                    key: (*first).to_owned(),
-                    place,
-                    node,
-                });
-                entries.len() - 1
-            });
+        let index = entries.iter().position(|e| e.key == *first).unwrap_or_else(|| {
+            let place = value.place.clone();
+            let node = Self { data: Data::Table(Vec::new()), place: place.clone() };
+            entries.push(Entry { key: (*first).to_owned(), place, node });
+            entries.len() - 1
+        });
         entries[index].node.set(rest, value)
     }
 }
 
 /// Reads TOML text into a tree. Its root is a table.
 pub(crate) fn parse(text: &str, origin: &str) -> Result<Vec<Entry>, RecipeError> {
-    let reader = Reader {
-        text,
-        origin: origin.into(),
-    };
+    let reader = Reader { text, origin: origin.into() };
     let table = DeTable::parse(text).map_err(|e| reader.syntax(&e))?;
     reader.table(table.into_inner())
 }
 
 /// Reads one TOML value, e.g. of `--set`. `None` where it is not TOML.
 pub(crate) fn parse_value(text: &str, origin: &str) -> Option<Result<Node, RecipeError>> {
-    let reader = Reader {
-        text,
-        origin: origin.into(),
-    };
+    let reader = Reader { text, origin: origin.into() };
     let value = DeValue::parse(text).ok()?;
     Some(reader.value(value).map(|mut node| {
         forget_positions(&mut node);
@@ -182,67 +155,40 @@ impl Reader<'_> {
         let before = self.text.get(..offset).unwrap_or(self.text);
         let line = before.matches('\n').count() + 1;
         let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
-        Place(Arc::new(Spot {
-            origin: self.origin.clone(),
-            position: Some((line, column)),
-        }))
+        Place(Arc::new(Spot { origin: self.origin.clone(), position: Some((line, column)) }))
     }
 
     fn syntax(&self, error: &toml::de::Error) -> RecipeError {
         let offset = error.span().map_or(0, |s| s.start);
-        let foreign = self
-            .text
-            .get(offset..)
-            .and_then(|t| t.chars().next())
-            .is_some_and(|c| !c.is_ascii());
-        let advice = if foreign {
-            "; a key with other signs than A-Z, a-z, 0-9, _ and - stands in quotes"
-        } else {
-            ""
-        };
-        RecipeError::Syntax {
-            place: self.place(offset),
-            message: format!("{}{advice}", error.message()),
-        }
+        let foreign = self.text.get(offset..).and_then(|t| t.chars().next()).is_some_and(|c| !c.is_ascii());
+        let advice = if foreign { "; a key with other signs than A-Z, a-z, 0-9, _ and - stands in quotes" } else { "" };
+        RecipeError::Syntax { place: self.place(offset), message: format!("{}{advice}", error.message()) }
     }
 
     fn table(&self, table: DeTable<'_>) -> Result<Vec<Entry>, RecipeError> {
         let entry = |(key, value): (Spanned<_>, Spanned<DeValue<'_>>)| {
             let place = self.place(key.span().start);
             let key: std::borrow::Cow<'_, str> = key.into_inner();
-            Ok(Entry {
-                key: key.into_owned(),
-                place,
-                node: self.value(value)?,
-            })
+            Ok(Entry { key: key.into_owned(), place, node: self.value(value)? })
         };
         table.into_iter().map(entry).collect()
     }
 
     fn value(&self, value: Spanned<DeValue<'_>>) -> Result<Node, RecipeError> {
         let place = self.place(value.span().start);
-        let bad = |message: &str| RecipeError::Syntax {
-            place: place.clone(),
-            message: message.to_owned(),
-        };
+        let bad = |message: &str| RecipeError::Syntax { place: place.clone(), message: message.to_owned() };
         let data = match value.into_inner() {
             DeValue::String(s) => Data::Text(s.into_owned()),
             DeValue::Boolean(b) => Data::Bool(b),
             DeValue::Datetime(d) => Data::Text(d.to_string()),
-            DeValue::Integer(i) => Data::Number(
-                integer(i.as_str(), i.radix())
-                    .ok_or_else(|| bad("this integer does not fit in 64 bits"))?,
-            ),
+            DeValue::Integer(i) => {
+                Data::Number(integer(i.as_str(), i.radix()).ok_or_else(|| bad("this integer does not fit in 64 bits"))?)
+            }
             DeValue::Float(x) => {
                 let number = x.as_str().parse().ok().and_then(Number::from_f64);
                 Data::Number(number.ok_or_else(|| bad("a number must be finite"))?)
             }
-            DeValue::Array(items) => Data::List(
-                items
-                    .into_iter()
-                    .map(|v| self.value(v))
-                    .collect::<Result<_, _>>()?,
-            ),
+            DeValue::Array(items) => Data::List(items.into_iter().map(|v| self.value(v)).collect::<Result<_, _>>()?),
             DeValue::Table(table) => Data::Table(self.table(table)?),
         };
         Ok(Node { data, place })
@@ -251,9 +197,7 @@ impl Reader<'_> {
 
 fn integer(digits: &str, radix: u32) -> Option<Number> {
     let signed = i64::from_str_radix(digits, radix).map(Number::from);
-    signed
-        .or_else(|_| u64::from_str_radix(digits, radix).map(Number::from))
-        .ok()
+    signed.or_else(|_| u64::from_str_radix(digits, radix).map(Number::from)).ok()
 }
 
 /// A recipe's table as TOML: `[name]`, then one line a key, nested tables inline, nulls left out.
@@ -267,10 +211,7 @@ pub(crate) fn write_table(out: &mut String, name: &str, table: &Map<String, Valu
 
 /// A key, quoted where it must be.
 fn key(name: &str) -> String {
-    let bare = !name.is_empty()
-        && name
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+    let bare = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
     if bare { name.to_owned() } else { quoted(name) }
 }
 
@@ -281,21 +222,11 @@ pub(crate) fn inline(value: &Value) -> String {
         Value::Bool(b) => b.to_string(),
         Value::Number(n) => n.to_string(),
         Value::String(s) => quoted(s),
-        Value::Array(items) => format!(
-            "[{}]",
-            items.iter().map(inline).collect::<Vec<_>>().join(", ")
-        ),
+        Value::Array(items) => format!("[{}]", items.iter().map(inline).collect::<Vec<_>>().join(", ")),
         Value::Object(map) => {
-            let pairs = map
-                .iter()
-                .filter(|(_, v)| !v.is_null())
-                .map(|(k, v)| format!("{} = {}", key(k), inline(v)));
+            let pairs = map.iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| format!("{} = {}", key(k), inline(v)));
             let pairs: Vec<String> = pairs.collect();
-            if pairs.is_empty() {
-                "{}".to_owned()
-            } else {
-                format!("{{ {} }}", pairs.join(", "))
-            }
+            if pairs.is_empty() { "{}".to_owned() } else { format!("{{ {} }}", pairs.join(", ")) }
         }
     }
 }

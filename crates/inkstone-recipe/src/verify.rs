@@ -29,9 +29,7 @@ pub struct VerifyReport {
 impl VerifyReport {
     /// Whether every stage gave the same bytes again.
     pub fn all_same(&self) -> bool {
-        self.stages
-            .iter()
-            .all(|s| matches!(s.outcome, Outcome::Same))
+        self.stages.iter().all(|s| matches!(s.outcome, Outcome::Same))
     }
 }
 
@@ -94,22 +92,11 @@ pub fn verify(
     let scratch = Scratch::new(store.inner(&format!("verify-{}", std::process::id())))?;
     let artifacts = ancestors(artifact, store)?;
     let total = artifacts.len();
-    let mut verifier = Verifier {
-        store,
-        registry,
-        environment,
-        scratch: &scratch,
-        remade: BTreeMap::new(),
-    };
+    let mut verifier = Verifier { store, registry, environment, scratch: &scratch, remade: BTreeMap::new() };
     let mut report = VerifyReport { stages: Vec::new() };
     for (index, artifact) in artifacts.iter().enumerate() {
         let m = &artifact.manifest;
-        environment.progress.say(&format!(
-            "[{}/{total}] {} ({}): made again",
-            index + 1,
-            m.stage,
-            m.kind
-        ));
+        environment.progress.say(&format!("[{}/{total}] {} ({}): made again", index + 1, m.stage, m.kind));
         let started = Instant::now();
         let outcome = verifier.stage(artifact, index)?;
         report.stages.push(VerifiedStage {
@@ -162,19 +149,13 @@ impl Verifier<'_> {
         };
         let folder = self.scratch.0.join(index.to_string());
         let outcome = match self.execute(artifact, &job, &folder) {
-            Err(RecipeError::Stage { source, .. }) => Outcome::CouldNot {
-                reason: source.to_string(),
-            },
+            Err(RecipeError::Stage { source, .. }) => Outcome::CouldNot { reason: source.to_string() },
             other => compare(artifact, &other?),
         };
         fs::remove_dir_all(&folder.join("state"))?;
         if outcome == Outcome::Same {
-            let remade = Artifact {
-                folder: folder.join("out"),
-                manifest: artifact.manifest.clone(),
-            };
-            self.remade
-                .insert(artifact.manifest.content.clone(), remade);
+            let remade = Artifact { folder: folder.join("out"), manifest: artifact.manifest.clone() };
+            self.remade.insert(artifact.manifest.content.clone(), remade);
         } else {
             fs::remove_dir_all(&folder)?;
         }
@@ -186,23 +167,13 @@ impl Verifier<'_> {
         let m = &artifact.manifest;
         let place = Place::origin(&artifact.folder.join(MANIFEST).display().to_string());
         let table = Node::from_json(&m.config, &place);
-        let bound = self
-            .registry
-            .bind(&m.stage, (&m.kind, &place), &table)
-            .map_err(|e| Reason(e.to_string()))?;
+        let bound = self.registry.bind(&m.stage, (&m.kind, &place), &table).map_err(|e| Reason(e.to_string()))?;
         if bound.version() != m.stage_version {
-            let text = format!(
-                "made by algorithm version {}, this program has {}",
-                m.stage_version,
-                bound.version()
-            );
+            let text = format!("made by algorithm version {}, this program has {}", m.stage_version, bound.version());
             return Err(Reason(text));
         }
         check_sources(bound.as_ref(), &m.sources, &m.base)?;
-        let inputs = m
-            .inputs
-            .iter()
-            .map(|(field, content)| Ok((field.clone(), self.input(field, content)?)));
+        let inputs = m.inputs.iter().map(|(field, content)| Ok((field.clone(), self.input(field, content)?)));
         Ok((bound, inputs.collect::<Result<_, _>>()?))
     }
 
@@ -210,29 +181,13 @@ impl Verifier<'_> {
         if let Some(remade) = self.remade.get(content) {
             return Ok(remade.clone());
         }
-        let gone = || {
-            Reason(format!(
-                "its input {field} ({}) is no longer in the store",
-                content.short()
-            ))
-        };
-        let stored = self
-            .store
-            .content(content)
-            .map_err(|e| Reason(e.to_string()))?
-            .ok_or_else(gone)?;
-        stored
-            .check()
-            .map_err(|e| Reason(format!("its input {field}: {e}")))?;
+        let gone = || Reason(format!("its input {field} ({}) is no longer in the store", content.short()));
+        let stored = self.store.content(content).map_err(|e| Reason(e.to_string()))?.ok_or_else(gone)?;
+        stored.check().map_err(|e| Reason(format!("its input {field}: {e}")))?;
         Ok(stored)
     }
 
-    fn execute(
-        &self,
-        artifact: &Artifact,
-        job: &Recorded,
-        folder: &Path,
-    ) -> Result<Vec<FileEntry>, RecipeError> {
+    fn execute(&self, artifact: &Artifact, job: &Recorded, folder: &Path) -> Result<Vec<FileEntry>, RecipeError> {
         let (m, (bound, inputs)) = (&artifact.manifest, job);
         let job = Job {
             stage: &m.stage,
@@ -259,9 +214,7 @@ fn check_sources(bound: &dyn Bound, recorded: &[FileEntry], base: &Path) -> Resu
     let paths = bound.sources(base).map_err(|e| Reason(e.to_string()))?;
     // Every byte is read: nothing remembered counts here.
     let mut cache = SourceCache::open(PathBuf::new());
-    let now = cache
-        .hash(&paths, base)
-        .map_err(|e| Reason(e.to_string()))?;
+    let now = cache.hash(&paths, base).map_err(|e| Reason(e.to_string()))?;
     let now: Vec<FileEntry> = now.into_iter().map(|s| s.entry).collect();
     match changes(&entries(recorded), &entries(&now)).first() {
         None => Ok(()),
@@ -288,9 +241,5 @@ fn compare(artifact: &Artifact, now: &[FileEntry]) -> Outcome {
             how: format!("damaged in the store: {message}"),
         });
     }
-    if files.is_empty() {
-        Outcome::Same
-    } else {
-        Outcome::Different { files }
-    }
+    if files.is_empty() { Outcome::Same } else { Outcome::Different { files } }
 }

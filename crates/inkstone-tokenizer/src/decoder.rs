@@ -27,12 +27,7 @@ pub struct StreamDecoder<'a> {
 
 impl<'a> StreamDecoder<'a> {
     pub(crate) fn new(tokenizer: &'a Tokenizer) -> Self {
-        Self {
-            tokenizer,
-            ids: Vec::new(),
-            given: 0,
-            length: 0,
-        }
+        Self { tokenizer, ids: Vec::new(), given: 0, length: 0 }
     }
 
     /// Takes the next id and gives the text that is complete by now, if any. Special tokens and ids
@@ -68,10 +63,7 @@ impl<'a> StreamDecoder<'a> {
     }
 
     fn give(&mut self, text: &str, complete: usize) -> Option<String> {
-        let new = text
-            .get(self.length..complete)
-            .unwrap_or_default()
-            .to_owned();
+        let new = text.get(self.length..complete).unwrap_or_default().to_owned();
         self.length = self.length.max(complete);
         if complete == text.len() && !new.is_empty() {
             self.ids.drain(..self.given);

@@ -138,34 +138,21 @@ pub(crate) type Result<T, E = TokenizerError> = std::result::Result<T, E>;
 impl TokenizerError {
     pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
         move |source| match source.kind() {
-            std::io::ErrorKind::NotFound => Self::NotFound {
-                path: path.to_owned(),
-            },
-            _ => Self::Io {
-                path: path.to_owned(),
-                source,
-            },
+            std::io::ErrorKind::NotFound => Self::NotFound { path: path.to_owned() },
+            _ => Self::Io { path: path.to_owned(), source },
         }
     }
 
     pub(crate) fn malformed(path: &Path, reason: impl Into<String>) -> Self {
-        Self::Malformed {
-            path: path.to_owned(),
-            line: None,
-            reason: reason.into(),
-        }
+        Self::Malformed { path: path.to_owned(), line: None, reason: reason.into() }
     }
 
     pub(crate) fn training(error: impl std::fmt::Display) -> Self {
-        Self::Training {
-            reason: error.to_string(),
-        }
+        Self::Training { reason: error.to_string() }
     }
 
     pub(crate) fn encode(error: impl std::fmt::Display) -> Self {
-        Self::Encode {
-            reason: error.to_string(),
-        }
+        Self::Encode { reason: error.to_string() }
     }
 
     /// What the user can do about it.
@@ -173,9 +160,7 @@ impl TokenizerError {
         let hint = match self {
             Self::Corpus(error) => return error.hint(),
             Self::VocabularyTooLarge { available, .. } => {
-                return Some(format!(
-                    "set `vocab_size = {available}` or less, or use a larger corpus"
-                ));
+                return Some(format!("set `vocab_size = {available}` or less, or use a larger corpus"));
             }
             Self::VocabularyTooSmall { least, .. } => {
                 return Some(format!("set `vocab_size` to more than {least}"));

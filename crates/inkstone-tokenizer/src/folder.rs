@@ -31,15 +31,7 @@ const MAX_VOCABULARY: usize = 1 << 24;
 
 /// The keys of `tokenizer_config.json` that name special tokens, in the order in which transformers
 /// adds those that the vocabulary lacks.
-const NAMED: [&str; 7] = [
-    "bos_token",
-    "eos_token",
-    "unk_token",
-    "sep_token",
-    "pad_token",
-    "cls_token",
-    "mask_token",
-];
+const NAMED: [&str; 7] = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
 
 impl Tokenizer {
     /// Reads the tokenizer in a folder.
@@ -50,11 +42,9 @@ impl Tokenizer {
         let path = folder.join(TOKENIZER);
         let mut plain = parse_tokenizer(&path, &read(&path, MAX_TOKENIZER_BYTES)?)?;
         let mut config = read_config(folder)?;
-        add_tokens(&mut plain, &config)
-            .map_err(|reason| TokenizerError::malformed(&folder.join(CONFIG), reason))?;
+        add_tokens(&mut plain, &config).map_err(|reason| TokenizerError::malformed(&folder.join(CONFIG), reason))?;
         let template = read_template(folder, &mut config)?;
-        Self::assemble(plain, config, template)
-            .map_err(|reason| TokenizerError::malformed(&path, reason))
+        Self::assemble(plain, config, template).map_err(|reason| TokenizerError::malformed(&path, reason))
     }
 
     /// Puts the parts together.
@@ -66,22 +56,10 @@ impl Tokenizer {
         plain.set_encode_special_tokens(true);
         let vocab_size = vocab_size(&plain)?;
         let role = |key: &str| token_name(config.get(key)).and_then(|name| plain.token_to_id(name));
-        let roles = Roles {
-            bos: role("bos_token"),
-            eos: role("eos_token"),
-            pad: role("pad_token"),
-            unk: role("unk_token"),
-        };
+        let roles =
+            Roles { bos: role("bos_token"), eos: role("eos_token"), pad: role("pad_token"), unk: role("unk_token") };
         let specials = Specials::of(&plain);
-        Ok(Self {
-            plain,
-            specials,
-            roles,
-            template,
-            config,
-            vocab_size,
-            recognising: std::sync::OnceLock::new(),
-        })
+        Ok(Self { plain, specials, roles, template, config, vocab_size, recognising: std::sync::OnceLock::new() })
     }
 
     /// Writes the tokenizer into a folder, which is made where it does not exist. Each file is
@@ -92,10 +70,7 @@ impl Tokenizer {
     pub fn save(&self, folder: &Path) -> Result<()> {
         std::fs::create_dir_all(folder).map_err(TokenizerError::io(folder))?;
         let path = folder.join(TOKENIZER);
-        let json = self
-            .plain
-            .to_string(true)
-            .map_err(|error| TokenizerError::malformed(&path, error.to_string()))?;
+        let json = self.plain.to_string(true).map_err(|error| TokenizerError::malformed(&path, error.to_string()))?;
         write(&path, &json)?;
         let path = folder.join(CONFIG);
         let config = serde_json::to_string_pretty(&self.config)
@@ -129,11 +104,7 @@ fn parse_tokenizer(path: &Path, json: &[u8]) -> Result<tokenizers::Tokenizer> {
 }
 
 fn json_error(path: &Path, error: &serde_json::Error) -> TokenizerError {
-    TokenizerError::Malformed {
-        path: path.to_owned(),
-        line: Some(error.line()),
-        reason: error.to_string(),
-    }
+    TokenizerError::Malformed { path: path.to_owned(), line: Some(error.line()), reason: error.to_string() }
 }
 
 /// One more than the largest id. Ids may have gaps, but not more gaps than tokens.
@@ -164,24 +135,17 @@ fn read_object(path: &Path) -> Result<Option<Map<String, Value>>> {
     match read(path, MAX_CONFIG_BYTES) {
         Err(TokenizerError::NotFound { .. }) => Ok(None),
         Err(error) => Err(error),
-        Ok(bytes) => serde_json::from_slice(&bytes)
-            .map(Some)
-            .map_err(|error| json_error(path, &error)),
+        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|error| json_error(path, &error)),
     }
 }
 
 /// Adds the tokens that the config knows and `tokenizer.json` does not, as transformers does.
-fn add_tokens(
-    tokenizer: &mut tokenizers::Tokenizer,
-    config: &Map<String, Value>,
-) -> Result<(), String> {
+fn add_tokens(tokenizer: &mut tokenizers::Tokenizer, config: &Map<String, Value>) -> Result<(), String> {
     for (id, token) in added_tokens_decoder(config)? {
         let content = token.content.clone();
         tokenizer.add_tokens([token]).map_err(|e| e.to_string())?;
         if tokenizer.token_to_id(&content) != Some(id) {
-            return Err(format!(
-                "the added token `{content}` can't have the id {id}"
-            ));
+            return Err(format!("the added token `{content}` can't have the id {id}"));
         }
     }
     let named = NAMED.iter().filter_map(|key| token_name(config.get(*key)));
@@ -189,10 +153,7 @@ fn add_tokens(
     let known = tokenizer.get_added_tokens_decoder();
     let is_special = |content: &str| known.values().any(|t| t.special && t.content == content);
     let missing: Vec<_> = named.filter(|token| !is_special(&token.content)).collect();
-    tokenizer
-        .add_special_tokens(missing)
-        .map(drop)
-        .map_err(|e| e.to_string())
+    tokenizer.add_special_tokens(missing).map(drop).map_err(|e| e.to_string())
 }
 
 /// `added_tokens_decoder` by id.
@@ -200,10 +161,7 @@ fn added_tokens_decoder(config: &Map<String, Value>) -> Result<Vec<(u32, AddedTo
     let Some(Value::Object(entries)) = config.get("added_tokens_decoder") else {
         return Ok(Vec::new());
     };
-    let mut tokens = entries
-        .iter()
-        .map(|(id, entry)| added_token(id, entry))
-        .collect::<Result<Vec<_>, _>>()?;
+    let mut tokens = entries.iter().map(|(id, entry)| added_token(id, entry)).collect::<Result<Vec<_>, _>>()?;
     tokens.sort_by_key(|(id, _)| *id);
     Ok(tokens)
 }
@@ -227,8 +185,7 @@ fn read_template(folder: &Path, config: &mut Map<String, Value>) -> Result<Optio
     let path = folder.join(TEMPLATE);
     let (path, source) = match read(&path, MAX_TEMPLATE_BYTES) {
         Ok(bytes) => {
-            let source = String::from_utf8(bytes)
-                .map_err(|_| TokenizerError::malformed(&path, "not UTF-8"))?;
+            let source = String::from_utf8(bytes).map_err(|_| TokenizerError::malformed(&path, "not UTF-8"))?;
             (path, Some(source))
         }
         Err(TokenizerError::NotFound { .. }) => {
@@ -237,20 +194,16 @@ fn read_template(folder: &Path, config: &mut Map<String, Value>) -> Result<Optio
         }
         Err(error) => return Err(error),
     };
-    source
-        .map(|source| ChatTemplate::new(&path.display().to_string(), &source, config))
-        .transpose()
+    source.map(|source| ChatTemplate::new(&path.display().to_string(), &source, config)).transpose()
 }
 
 /// A template, or the one called `default` of several.
 fn default_template(value: &Value) -> Option<&str> {
     match value {
         Value::String(source) => Some(source),
-        Value::Array(several) => several
-            .iter()
-            .find(|entry| entry["name"] == "default")
-            .or(several.first())?["template"]
-            .as_str(),
+        Value::Array(several) => {
+            several.iter().find(|entry| entry["name"] == "default").or(several.first())?["template"].as_str()
+        }
         _ => None,
     }
 }
@@ -260,15 +213,9 @@ pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
     let file = File::open(path).map_err(TokenizerError::io(path))?;
     let bytes = file.metadata().map_err(TokenizerError::io(path))?.len();
     let mut content = Vec::new();
-    file.take(limit + 1)
-        .read_to_end(&mut content)
-        .map_err(TokenizerError::io(path))?;
+    file.take(limit + 1).read_to_end(&mut content).map_err(TokenizerError::io(path))?;
     if content.len() as u64 > limit {
-        return Err(TokenizerError::TooLarge {
-            path: path.to_owned(),
-            bytes: bytes.max(limit + 1),
-            limit,
-        });
+        return Err(TokenizerError::TooLarge { path: path.to_owned(), bytes: bytes.max(limit + 1), limit });
     }
     Ok(content)
 }

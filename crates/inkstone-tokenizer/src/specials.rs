@@ -44,9 +44,7 @@ impl Specials {
                 found.push((range, Special { id, token }));
             }
         }
-        found.sort_by_key(|(range, special)| {
-            (range.start, std::cmp::Reverse(range.end), special.id)
-        });
+        found.sort_by_key(|(range, special)| (range.start, std::cmp::Reverse(range.end), special.id));
         found
     }
 }

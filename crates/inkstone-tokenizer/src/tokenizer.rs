@@ -106,10 +106,7 @@ impl Tokenizer {
     }
 
     fn encode_raw(&self, text: &str) -> Result<Vec<u32>> {
-        let encoding = self
-            .plain
-            .encode_fast(text, false)
-            .map_err(TokenizerError::encode)?;
+        let encoding = self.plain.encode_fast(text, false).map_err(TokenizerError::encode)?;
         Ok(encoding.get_ids().to_vec())
     }
 
@@ -137,23 +134,16 @@ impl Tokenizer {
             from = to;
         }
         match ids.iter().find(|&&id| self.is_control(id)) {
-            Some(&id) => Err(TokenizerError::SpecialInText {
-                token: self.token(id).unwrap_or_default(),
-            }),
+            Some(&id) => Err(TokenizerError::SpecialInText { token: self.token(id).unwrap_or_default() }),
             None => Ok(ids),
         }
     }
 
     /// After the first character of each special token's string, and at the end.
     fn cuts(&self, text: &str) -> Vec<usize> {
-        let after_first =
-            |start: usize| start + text[start..].chars().next().map_or(0, char::len_utf8);
-        let mut cuts: Vec<usize> = self
-            .specials
-            .occurrences(text)
-            .into_iter()
-            .map(|(range, _)| after_first(range.start))
-            .collect();
+        let after_first = |start: usize| start + text[start..].chars().next().map_or(0, char::len_utf8);
+        let mut cuts: Vec<usize> =
+            self.specials.occurrences(text).into_iter().map(|(range, _)| after_first(range.start)).collect();
         cuts.push(text.len());
         cuts.dedup();
         cuts
@@ -165,16 +155,9 @@ impl Tokenizer {
     /// If an id is outside of the vocabulary.
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
         if let Some(&id) = ids.iter().find(|&&id| id as usize >= self.vocab_size) {
-            return Err(TokenizerError::UnknownId {
-                id,
-                vocab_size: self.vocab_size,
-            });
+            return Err(TokenizerError::UnknownId { id, vocab_size: self.vocab_size });
         }
-        self.plain
-            .decode(ids, true)
-            .map_err(|error| TokenizerError::Decode {
-                reason: error.to_string(),
-            })
+        self.plain.decode(ids, true).map_err(|error| TokenizerError::Decode { reason: error.to_string() })
     }
 
     /// A decoder for ids that come one at a time.
@@ -184,8 +167,7 @@ impl Tokenizer {
 
     /// The longest text in tokens that `transformers` accepts without a warning.
     pub fn set_model_max_length(&mut self, tokens: usize) {
-        self.config
-            .insert("model_max_length".to_owned(), tokens.into());
+        self.config.insert("model_max_length".to_owned(), tokens.into());
     }
 
     /// Whether conversations can be written.
@@ -220,11 +202,7 @@ impl Tokenizer {
     ///
     /// # Errors
     /// As [`render_chat`](Self::render_chat) and [`encode`](Self::encode).
-    pub fn encode_chat(
-        &self,
-        messages: &[Message],
-        add_generation_prompt: bool,
-    ) -> Result<Vec<u32>> {
+    pub fn encode_chat(&self, messages: &[Message], add_generation_prompt: bool) -> Result<Vec<u32>> {
         self.encode_rendered(messages, add_generation_prompt)
     }
 

@@ -60,7 +60,12 @@ impl Checkpoints {
 
     /// Puts the newest good checkpoint into `model` and `optimizer`; the steps that it had taken,
     /// 0 without one.
-    pub fn resume(&self, model: Model, optimizer: &mut Optimizer, progress: &dyn Progress) -> Result<(Model, u64), TrainError> {
+    pub fn resume(
+        &self,
+        model: Model,
+        optimizer: &mut Optimizer,
+        progress: &dyn Progress,
+    ) -> Result<(Model, u64), TrainError> {
         for step in self.steps().into_iter().rev() {
             match self.check(step) {
                 Ok(()) => return self.load(step, model, optimizer),
@@ -73,8 +78,10 @@ impl Checkpoints {
     /// Steps of the finished checkpoints, ascending.
     fn steps(&self) -> Vec<u64> {
         let Ok(entries) = std::fs::read_dir(&self.folder) else { return Vec::new() };
-        let mut steps: Vec<u64> =
-            entries.flatten().filter_map(|entry| entry.file_name().to_str()?.strip_prefix("step-")?.parse().ok()).collect();
+        let mut steps: Vec<u64> = entries
+            .flatten()
+            .filter_map(|entry| entry.file_name().to_str()?.strip_prefix("step-")?.parse().ok())
+            .collect();
         steps.sort_unstable();
         steps
     }
@@ -84,7 +91,10 @@ impl Checkpoints {
         std::fs::create_dir_all(aside).map_err(|error| broken(aside, error))?;
         write_weights(&aside.join(WEIGHTS), model)?;
         write_moments(&aside.join(MOMENTS), optimizer)?;
-        let blake3 = [WEIGHTS, MOMENTS].into_iter().map(|name| Ok((name.to_owned(), hash(&aside.join(name))?))).collect::<Result<_, TrainError>>()?;
+        let blake3 = [WEIGHTS, MOMENTS]
+            .into_iter()
+            .map(|name| Ok((name.to_owned(), hash(&aside.join(name))?)))
+            .collect::<Result<_, TrainError>>()?;
         let state = serde_json::to_vec_pretty(&State { format: 1, step, blake3 }).expect("invariant: plain data");
         let path = aside.join(STATE);
         inkstone_recipe::fs::write_atomic(&path, &state).map_err(|error| broken(&path, error))?;
@@ -98,7 +108,10 @@ impl Checkpoints {
         let bytes = std::fs::read(&path).map_err(|error| broken(&path, error))?;
         let state: State = serde_json::from_slice(&bytes).map_err(|error| broken(&path, error))?;
         if state.format != 1 || state.step != step {
-            return Err(broken(&path, format!("is of format {}, step {}; expected format 1, step {step}", state.format, state.step)));
+            return Err(broken(
+                &path,
+                format!("is of format {}, step {}; expected format 1, step {step}", state.format, state.step),
+            ));
         }
         for name in [WEIGHTS, MOMENTS] {
             let path = folder.join(name);
@@ -121,7 +134,10 @@ impl Checkpoints {
         let moments = open(&folder.join(MOMENTS))?;
         let restored = optimizer.restore(step, |slot| {
             let moment = |which: u8| tensor(&moments, &format!("{}.moment{which}", slot.name), slot.moment1.len());
-            moment(1).and_then(|first| Ok((first, moment(2)?))).map_err(|what| problem = Some(broken(&folder.join(MOMENTS), what))).ok()
+            moment(1)
+                .and_then(|first| Ok((first, moment(2)?)))
+                .map_err(|what| problem = Some(broken(&folder.join(MOMENTS), what)))
+                .ok()
         });
         match (problem, restored) {
             (None, Some(())) => Ok((model, step)),
@@ -133,7 +149,8 @@ impl Checkpoints {
 fn write_weights(path: &Path, model: &Model) -> Result<(), TrainError> {
     let mut tensors = Vec::new();
     model.visit_parameters(&mut |name, shape, values| tensors.push((name.to_owned(), shape.to_vec(), values.to_vec())));
-    let views: Vec<_> = tensors.iter().map(|(name, shape, values)| (name.clone(), TensorView::f32(shape, values))).collect();
+    let views: Vec<_> =
+        tensors.iter().map(|(name, shape, values)| (name.clone(), TensorView::f32(shape, values))).collect();
     write_tensors(path, &views, &[]).map_err(|error| broken(path, error))
 }
 
@@ -141,7 +158,10 @@ fn write_moments(path: &Path, optimizer: &Optimizer) -> Result<(), TrainError> {
     let views: Vec<_> = optimizer
         .slots()
         .iter()
-        .flat_map(|slot| [(1, &slot.moment1), (2, &slot.moment2)].map(|(which, values)| (format!("{}.moment{which}", slot.name), TensorView::f32(&slot.shape, values))))
+        .flat_map(|slot| {
+            [(1, &slot.moment1), (2, &slot.moment2)]
+                .map(|(which, values)| (format!("{}.moment{which}", slot.name), TensorView::f32(&slot.shape, values)))
+        })
         .collect();
     write_tensors(path, &views, &[]).map_err(|error| broken(path, error))
 }
@@ -152,7 +172,11 @@ fn open(path: &Path) -> Result<TensorFile, TrainError> {
 
 fn tensor(file: &TensorFile, name: &str, length: usize) -> Result<Vec<f32>, String> {
     let values = file.tensor(name).and_then(|tensor| to_f32(&tensor)).map_err(|error| error.to_string())?;
-    if values.len() == length { Ok(values) } else { Err(format!("tensor {name} has {} values, expected {length}", values.len())) }
+    if values.len() == length {
+        Ok(values)
+    } else {
+        Err(format!("tensor {name} has {} values, expected {length}", values.len()))
+    }
 }
 
 fn hash(path: &Path) -> Result<String, TrainError> {

@@ -170,14 +170,18 @@ impl TrainingConfig {
         match (self.steps, self.epochs) {
             (None, None) => return Err("`steps` is missing (or `epochs`)".into()),
             (Some(_), Some(_)) => return Err("`epochs` and `steps` are both given, expected one of them".into()),
-            (_, Some(epochs)) if !(epochs > 0.0 && epochs <= 1e6) => return Err(format!("`epochs` is {epochs}, expected more than 0")),
+            (_, Some(epochs)) if !(epochs > 0.0 && epochs <= 1e6) => {
+                return Err(format!("`epochs` is {epochs}, expected more than 0"));
+            }
             _ => {}
         }
         positive("batch_size", self.batch_size)?;
         positive("context", self.context)?;
         positive("accumulate", self.accumulate)?;
         if self.batch_size.saturating_mul(self.context) > MAX_BATCH_TOKENS {
-            return Err(format!("`batch_size` times `context` is more than {MAX_BATCH_TOKENS} tokens; use `accumulate`"));
+            return Err(format!(
+                "`batch_size` times `context` is more than {MAX_BATCH_TOKENS} tokens; use `accumulate`"
+            ));
         }
         if !(self.clip >= 0.0) {
             return Err(format!("`clip` is {}, expected 0 or more", self.clip));
@@ -190,7 +194,9 @@ impl TrainingConfig {
     pub fn total_steps(&self, batches_per_pass: u64) -> u64 {
         match (self.steps, self.epochs) {
             (Some(steps), _) => steps,
-            (None, Some(epochs)) => ((epochs * batches_per_pass as f64) / self.accumulate as f64).ceil().max(1.0) as u64,
+            (None, Some(epochs)) => {
+                ((epochs * batches_per_pass as f64) / self.accumulate as f64).ceil().max(1.0) as u64
+            }
             (None, None) => 0,
         }
     }
@@ -313,12 +319,14 @@ impl ModelConfig {
         positive("model.num_attention_heads", shape.num_attention_heads)?;
         let (width, heads) = (shape.hidden_size, shape.num_attention_heads);
         if width % heads != 0 || (width / heads) % 2 != 0 {
-            return Err(format!("`model.hidden_size` is {width}, expected an even multiple of num_attention_heads = {heads}"));
+            return Err(format!(
+                "`model.hidden_size` is {width}, expected an even multiple of num_attention_heads = {heads}"
+            ));
         }
         match shape.num_key_value_heads {
-            Some(groups) if groups == 0 || heads % groups != 0 => {
-                Err(format!("`model.num_key_value_heads` is {groups}, expected a divisor of num_attention_heads = {heads}"))
-            }
+            Some(groups) if groups == 0 || heads % groups != 0 => Err(format!(
+                "`model.num_key_value_heads` is {groups}, expected a divisor of num_attention_heads = {heads}"
+            )),
             _ => match shape.max_position_embeddings {
                 Some(longest) if longest < context => {
                     Err(format!("`context` is {context}, more than model.max_position_embeddings = {longest}"))

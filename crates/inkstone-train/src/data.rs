@@ -19,7 +19,13 @@ pub(crate) struct Data {
 
 impl Data {
     /// Opens both splits of the `tokens` artifact.
-    pub(crate) fn open(tokens: &Path, config: &TrainingConfig, objective: &dyn Objective, seed: u64, pad_id: u32) -> Result<Self, TrainError> {
+    pub(crate) fn open(
+        tokens: &Path,
+        config: &TrainingConfig,
+        objective: &dyn Objective,
+        seed: u64,
+        pad_id: u32,
+    ) -> Result<Self, TrainError> {
         let shard = open(tokens, Split::Train)?;
         let n_tokens = shard.n_tokens();
         if n_tokens == 0 {

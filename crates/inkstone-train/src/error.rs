@@ -85,8 +85,12 @@ impl From<TrainError> for StageError {
     fn from(error: TrainError) -> Self {
         let hint = match &error {
             TrainError::Interrupted => return Self::Interrupted,
-            TrainError::NotFinite { .. } => "lower optimizer.learning_rate, lengthen schedule.warmup or clip harder; the checkpoint before this step is kept",
-            TrainError::Checkpoint { .. } | TrainError::Log { .. } => "free some space or fix the permissions; the same command goes on from the last good checkpoint",
+            TrainError::NotFinite { .. } => {
+                "lower optimizer.learning_rate, lengthen schedule.warmup or clip harder; the checkpoint before this step is kept"
+            }
+            TrainError::Checkpoint { .. } | TrainError::Log { .. } => {
+                "free some space or fix the permissions; the same command goes on from the last good checkpoint"
+            }
             TrainError::ContextTooLong { .. } => "set `context` to less, or give the recipe more texts",
             TrainError::NoTokens { .. } => "give the corpus more texts, or a larger `validation` share",
             _ => return Self::from_error(error, None),

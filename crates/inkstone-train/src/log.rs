@@ -98,8 +98,11 @@ impl RunLog {
     fn write_events(&mut self, line: &Map<String, Value>) -> Result<(), TrainError> {
         let number = |key: &str| line.get(key).and_then(Value::as_f64);
         let step = number("step").unwrap_or(0.0) as i64;
-        let scalars: Vec<(&str, f32)> =
-            line.iter().filter(|(tag, _)| tag.contains('/')).filter_map(|(tag, value)| Some((tag.as_str(), value.as_f64()? as f32))).collect();
+        let scalars: Vec<(&str, f32)> = line
+            .iter()
+            .filter(|(tag, _)| tag.contains('/'))
+            .filter_map(|(tag, value)| Some((tag.as_str(), value.as_f64()? as f32)))
+            .collect();
         self.events.scalars(step, &scalars).map_err(|error| log_error(&self.folder, std::io::Error::other(error)))
     }
 }
@@ -128,13 +131,16 @@ fn keep_until(path: &Path, step: u64) -> Result<Vec<Map<String, Value>>, TrainEr
         }
     }
     let text: String = kept.iter().map(|line| Value::Object(line.clone()).to_string() + "\n").collect();
-    inkstone_recipe::fs::write_atomic(path, text.as_bytes()).map_err(|error| log_error(path, std::io::Error::other(error)))?;
+    inkstone_recipe::fs::write_atomic(path, text.as_bytes())
+        .map_err(|error| log_error(path, std::io::Error::other(error)))?;
     Ok(kept)
 }
 
 fn open_events(folder: &Path) -> Result<EventWriter, TrainError> {
     let entries = std::fs::read_dir(folder).map_err(|source| log_error(folder, source))?;
-    for entry in entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with("events.out.tfevents.")) {
+    for entry in
+        entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with("events.out.tfevents."))
+    {
         std::fs::remove_file(entry.path()).map_err(|source| log_error(&entry.path(), source))?;
     }
     EventWriter::create(folder).map_err(|error| log_error(folder, std::io::Error::other(error)))

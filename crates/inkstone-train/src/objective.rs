@@ -1,7 +1,7 @@
 //! Objectives: a batch in, a loss out.
 
-use inkstone_corpus::loader::{Batch, Packing};
 use inkstone_corpus::chat::{Message, Role};
+use inkstone_corpus::loader::{Batch, Packing};
 use inkstone_models::{Loss, Model};
 use inkstone_tokenizer::{Tokenizer, TokenizerError};
 

@@ -1,7 +1,7 @@
 //! AdamW with decoupled weight decay (arXiv:1711.05101, algorithm 2), over gradients that are
 //! accumulated outside the graph.
 
-use inkstone_kernels::{AdamW, add_scaled, adamw, sum_of_squares};
+use inkstone_kernels::{AdamW, adamw, add_scaled, sum_of_squares};
 use inkstone_models::Model;
 use inkstone_nn::Gradients;
 use serde::{Deserialize, Serialize};
@@ -46,7 +46,11 @@ impl OptimizerConfig {
     /// What is wrong with the settings, if anything.
     pub fn validate(&self) -> Result<(), String> {
         let inside = |name: &str, x: f64, low: f64, high: f64| {
-            if x >= low && x < high { Ok(()) } else { Err(format!("`optimizer.{name}` is {x}, expected at least {low} and less than {high}")) }
+            if x >= low && x < high {
+                Ok(())
+            } else {
+                Err(format!("`optimizer.{name}` is {x}, expected at least {low} and less than {high}"))
+            }
         };
         inside("learning_rate", self.learning_rate, 0.0, 100.0)?;
         inside("beta1", self.beta1, 0.0, 1.0)?;
@@ -85,7 +89,13 @@ impl Optimizer {
         let mut slots = Vec::new();
         model.visit_parameters(&mut |name, shape, values| {
             let zeros = || vec![0.0; values.len()];
-            slots.push(Slot { name: name.to_owned(), shape: shape.to_vec(), moment1: zeros(), moment2: zeros(), gradient: zeros() });
+            slots.push(Slot {
+                name: name.to_owned(),
+                shape: shape.to_vec(),
+                moment1: zeros(),
+                moment2: zeros(),
+                gradient: zeros(),
+            });
         });
         Self { config, slots, steps: 0, labelled: 0 }
     }
@@ -96,7 +106,11 @@ impl Optimizer {
     }
 
     /// Puts a checkpoint's moments back; `steps` is the number of steps taken so far.
-    pub fn restore(&mut self, steps: u64, mut moments: impl FnMut(&Slot) -> Option<(Vec<f32>, Vec<f32>)>) -> Option<()> {
+    pub fn restore(
+        &mut self,
+        steps: u64,
+        mut moments: impl FnMut(&Slot) -> Option<(Vec<f32>, Vec<f32>)>,
+    ) -> Option<()> {
         for slot in &mut self.slots {
             (slot.moment1, slot.moment2) = moments(slot)?;
         }
@@ -108,7 +122,8 @@ impl Optimizer {
     pub fn accumulate(&mut self, model: &Model, gradients: &mut Gradients, labelled: usize) {
         let mut slots = self.slots.iter_mut();
         model.visit_gradients(gradients, &mut |name, gradient| {
-            let slot = slots.find(|slot| slot.name == name).expect("invariant: gradients come in the order of the parameters");
+            let slot =
+                slots.find(|slot| slot.name == name).expect("invariant: gradients come in the order of the parameters");
             add_scaled(&mut slot.gradient, gradient, labelled as f32);
         });
         self.labelled += labelled;
@@ -137,7 +152,13 @@ impl Optimizer {
             let slot = slots.next().expect("invariant: a model has the parameters that it had before");
             debug_assert_eq!(slot.name, name);
             let decayed = shape.len() > 1;
-            adamw(weight, &mut slot.moment1, &mut slot.moment2, &slot.gradient, &hyper(config, learning_rate, decayed, steps, scale));
+            adamw(
+                weight,
+                &mut slot.moment1,
+                &mut slot.moment2,
+                &slot.gradient,
+                &hyper(config, learning_rate, decayed, steps, scale),
+            );
             slot.gradient.fill(0.0);
         })
     }

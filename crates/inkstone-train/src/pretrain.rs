@@ -66,12 +66,18 @@ impl Stage for PretrainStage {
         let training = config.training();
         let folder = &context.input("tokenizer").folder;
         let tokenizer = Tokenizer::load(folder).map_err(crate::TrainError::from)?;
-        let vocabulary = Vocabulary { size: tokenizer.vocab_size(), bos: tokenizer.bos(), eos: tokenizer.eos(), pad: tokenizer.pad() };
+        let vocabulary = Vocabulary {
+            size: tokenizer.vocab_size(),
+            bos: tokenizer.bos(),
+            eos: tokenizer.eos(),
+            pad: tokenizer.pad(),
+        };
         let model_config = config.model.config_json(vocabulary, config.context);
         let pad_id = tokenizer.pad().unwrap_or(0);
         let mut data = Data::open(&context.input("tokens").folder, &training, &NextToken, context.seed, pad_id)?;
         let device = inkstone_nn::training_device();
-        let model = Model::init(&model_config, context.seed, training.precision.into(), &device).map_err(crate::TrainError::from)?;
+        let model = Model::init(&model_config, context.seed, training.precision.into(), &device)
+            .map_err(crate::TrainError::from)?;
         let run = Run {
             training: &training,
             objective: &NextToken as &dyn Objective,

@@ -31,7 +31,8 @@ pub(crate) fn forecast_model(base: Option<&Forecast>) -> Option<Value> {
         return serde_json::from_slice(&std::fs::read(folder.join("config.json")).ok()?).ok();
     }
     let number = |name: &str| base.metrics.get(&format!("model.{name}")).copied();
-    let mut shape = serde_json::json!({"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_act": "silu"});
+    let mut shape =
+        serde_json::json!({"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_act": "silu"});
     for name in SHAPE {
         shape[name] = Value::from(number(name)? as u64);
     }
@@ -53,7 +54,12 @@ const SHAPE: [&str; 8] = [
 ];
 
 /// The cost of training `model` (a `config.json`) as `config` says.
-pub(crate) fn estimate(model: &Value, config: &TrainingConfig, inputs: &BTreeMap<String, Forecast>, machine: &Machine) -> Estimate {
+pub(crate) fn estimate(
+    model: &Value,
+    config: &TrainingConfig,
+    inputs: &BTreeMap<String, Forecast>,
+    machine: &Machine,
+) -> Estimate {
     let Ok(parameters) = inkstone_models::expected_parameters(model) else { return Estimate::default() };
     let rows = (config.batch_size * config.context) as f64;
     let per_pass = forecast(inputs, "tokens", "train_tokens").map_or(1, |tokens| (tokens / rows).ceil() as u64);
@@ -95,7 +101,8 @@ fn measure_step(model: &Value, config: &TrainingConfig, flops_per_token: f64, ma
     let rows = ((PROBE_SECONDS / block_seconds.max(1e-9)) as usize).clamp(1, config.batch_size);
     let seconds = |layers: u64| probe(model, layers, rows, config);
     let (one, two) = (seconds(1)?, seconds(2)?);
-    let batch = (one.batch + (two.batch - one.batch).max(0.0) * (layers - 1) as f64) * (config.batch_size as f64 / rows as f64);
+    let batch =
+        (one.batch + (two.batch - one.batch).max(0.0) * (layers - 1) as f64) * (config.batch_size as f64 / rows as f64);
     let update = one.update + (two.update - one.update).max(0.0) * (layers - 1) as f64;
     Some(batch * config.accumulate as f64 + update)
 }
@@ -113,7 +120,8 @@ fn probe(model: &Value, layers: u64, rows: usize, config: &TrainingConfig) -> Op
     shape["num_hidden_layers"] = layers.into();
     let mut model = Model::init(&shape, 0, config.precision.into(), &inkstone_nn::training_device()).ok()?;
     let vocab_size = model.vocab_size() as u32;
-    let ids: Vec<u32> = (0..(rows * config.context) as u32).map(|i| i.wrapping_mul(2_654_435_761) % vocab_size).collect();
+    let ids: Vec<u32> =
+        (0..(rows * config.context) as u32).map(|i| i.wrapping_mul(2_654_435_761) % vocab_size).collect();
     let labels: Vec<i32> = ids.iter().map(|&id| id as i32).collect();
     let mut optimizer = Optimizer::new(&model, config.optimizer.clone());
     let (mut batch, mut update) = (Vec::new(), Vec::new());

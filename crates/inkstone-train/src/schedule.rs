@@ -77,7 +77,11 @@ impl Schedule {
     /// What is wrong with the settings, if anything.
     pub fn validate(&self) -> Result<(), String> {
         let unit = |name: &str, x: f64| {
-            if (0.0..=1.0).contains(&x) { Ok(()) } else { Err(format!("`schedule.{name}` is {x}, expected a number from 0 to 1")) }
+            if (0.0..=1.0).contains(&x) {
+                Ok(())
+            } else {
+                Err(format!("`schedule.{name}` is {x}, expected a number from 0 to 1"))
+            }
         };
         match *self {
             Self::Constant { .. } => Ok(()),

@@ -62,12 +62,22 @@ impl Stage for SftStage {
         let device = inkstone_nn::training_device();
         let model = Model::load(base, training.precision.into(), &device).map_err(TrainError::from)?;
         if training.context > model.context() {
-            let message = format!("`context` is {}, more than the {} positions of the base model", training.context, model.context());
+            let message = format!(
+                "`context` is {}, more than the {} positions of the base model",
+                training.context,
+                model.context()
+            );
             return Err(StageError::failed(message, "set `context` to at most that"));
         }
         let pad_id = tokenizer.pad().unwrap_or(0);
         let mut data = Data::open(&context.input("tokens").folder, &training, &Instruction, context.seed, pad_id)?;
-        let run = Run { training: &training, objective: &Instruction as &dyn Objective, tokenizer: &tokenizer, tokens_per_byte: None, context };
+        let run = Run {
+            training: &training,
+            objective: &Instruction as &dyn Objective,
+            tokenizer: &tokenizer,
+            tokens_per_byte: None,
+            context,
+        };
         let trained = train(model, (&mut data.train, data.validation.as_mut()), &run)?;
         finish(&trained, &run, base)
     }

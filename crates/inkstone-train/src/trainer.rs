@@ -76,7 +76,8 @@ pub fn train(model: Model, data: (&mut Loader, Option<&mut Loader>), run: &Run<'
         // 3) What happened, to the log and to the person who waits.
         let tokens = step * config.tokens_per_step();
         let speed = config.tokens_per_step() as f64 / started.elapsed().as_secs_f64();
-        let values = [("train/loss", loss), ("train/lr", rate), ("train/grad_norm", norm), ("train/tok_per_sec", speed)];
+        let values =
+            [("train/loss", loss), ("train/lr", rate), ("train/grad_norm", norm), ("train/tok_per_sec", speed)];
         log.metrics(step, tokens, &values)?;
         show(bar.as_ref(), tokens, loss);
         if due(step, config.evaluate_every) && step < steps {
@@ -120,7 +121,13 @@ fn show(bar: &dyn Task, tokens: u64, loss: f64) {
     bar.note(&format!("loss {loss:.3}"));
 }
 
-fn check_finite(step: u64, (loss, norm): (f64, f64), rate: f64, log: &RunLog, optimizer: &Optimizer) -> Result<(), TrainError> {
+fn check_finite(
+    step: u64,
+    (loss, norm): (f64, f64),
+    rate: f64,
+    log: &RunLog,
+    optimizer: &Optimizer,
+) -> Result<(), TrainError> {
     if loss.is_finite() && norm.is_finite() {
         return Ok(());
     }
@@ -135,7 +142,12 @@ fn check_finite(step: u64, (loss, norm): (f64, f64), rate: f64, log: &RunLog, op
     })
 }
 
-fn report_validation(run: &Run<'_>, log: &mut RunLog, (step, steps): (u64, u64), loss: ValidationLoss) -> Result<(), TrainError> {
+fn report_validation(
+    run: &Run<'_>,
+    log: &mut RunLog,
+    (step, steps): (u64, u64),
+    loss: ValidationLoss,
+) -> Result<(), TrainError> {
     let bits = run.tokens_per_byte.map(|ratio| loss.mean * ratio / std::f64::consts::LN_2);
     let mut values = vec![("val/loss", loss.mean)];
     values.extend(bits.map(|bits| ("val/bpb", bits)));

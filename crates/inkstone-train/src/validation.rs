@@ -16,7 +16,12 @@ pub struct ValidationLoss {
 
 /// The mean loss over the first `batches` batches of the first epoch, or over all of it.
 /// The loader's order is fixed, so the same batches are used each time.
-pub fn validation_loss(model: &Model, objective: &dyn Objective, loader: &mut Loader, batches: Option<u64>) -> ValidationLoss {
+pub fn validation_loss(
+    model: &Model,
+    objective: &dyn Objective,
+    loader: &mut Loader,
+    batches: Option<u64>,
+) -> ValidationLoss {
     let model = model.valid();
     let all = loader.batches_per_pass();
     let mut sum = 0.0;

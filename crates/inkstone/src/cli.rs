@@ -35,10 +35,14 @@ use clap::builder::TypedValueParser as _;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run a recipe; what is cached is not done again
-    #[command(after_help = "Examples:\n  inkstone run                                  # the built-in quickstart\n  inkstone run recipes/tang-poems.toml --set pretrain.steps=500\n  inkstone run my.toml --from pretrain           # again from that stage on")]
+    #[command(
+        after_help = "Examples:\n  inkstone run                                  # the built-in quickstart\n  inkstone run recipes/tang-poems.toml --set pretrain.steps=500\n  inkstone run my.toml --from pretrain           # again from that stage on"
+    )]
     Run(Run),
     /// What a run would do: stages, what is cached, predicted time and memory
-    #[command(after_help = "Examples:\n  inkstone plan recipes/shakespeare-char.toml\n  inkstone plan quickstart --json")]
+    #[command(
+        after_help = "Examples:\n  inkstone plan recipes/shakespeare-char.toml\n  inkstone plan quickstart --json"
+    )]
     Plan(Plan),
     /// Write a commented recipe fitted to a folder of texts
     #[command(after_help = "Example:\n  inkstone new my-domain --texts ~/texts && inkstone run my-domain.toml")]
@@ -57,10 +61,14 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  inkstone diff runs/a/model runs/b/model\nExit code 1 when something differs.")]
     Diff(Diff),
     /// Talk to a model
-    #[command(after_help = "Examples:\n  inkstone chat -m runs/quickstart/model\n  inkstone chat -m runs/quickstart/model --prompt \"Where does the baker live?\"\n  cat questions.txt | inkstone chat -m runs/quickstart/model")]
+    #[command(
+        after_help = "Examples:\n  inkstone chat -m runs/quickstart/model\n  inkstone chat -m runs/quickstart/model --prompt \"Where does the baker live?\"\n  cat questions.txt | inkstone chat -m runs/quickstart/model"
+    )]
     Chat(Chat),
     /// Let a model go on from a prompt
-    #[command(after_help = "Example:\n  inkstone generate -m runs/shakespeare-char/model --prompt \"ROMEO:\" --max-new-tokens 200")]
+    #[command(
+        after_help = "Example:\n  inkstone generate -m runs/shakespeare-char/model --prompt \"ROMEO:\" --max-new-tokens 200"
+    )]
     Generate(Generate),
     /// Loss, perplexity and bits per byte of a model on a text
     #[command(after_help = "Example:\n  inkstone eval runs/shakespeare-char/model --text notes.txt --json")]

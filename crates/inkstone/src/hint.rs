@@ -27,7 +27,11 @@ pub(crate) fn hint_of(error: &anyhow::Error) -> Option<String> {
     error.chain().find_map(|cause| {
         let own = cause.downcast_ref::<Hinted>().map(|error| error.hint.clone());
         let recipe = || cause.downcast_ref::<RecipeError>().and_then(RecipeError::hint);
-        let tokenizer = || cause.downcast_ref::<inkstone_tokenizer::TokenizerError>().and_then(inkstone_tokenizer::TokenizerError::hint);
+        let tokenizer = || {
+            cause
+                .downcast_ref::<inkstone_tokenizer::TokenizerError>()
+                .and_then(inkstone_tokenizer::TokenizerError::hint)
+        };
         own.or_else(recipe).or_else(tokenizer)
     })
 }

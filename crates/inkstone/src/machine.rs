@@ -17,7 +17,11 @@ pub(crate) fn measured() -> Machine {
 }
 
 /// What a run needs to know of its surroundings.
-pub(crate) fn environment<'a>(printer: &'a Printer, interrupt: &'a Interrupt, machine: Option<Machine>) -> RunEnvironment<'a> {
+pub(crate) fn environment<'a>(
+    printer: &'a Printer,
+    interrupt: &'a Interrupt,
+    machine: Option<Machine>,
+) -> RunEnvironment<'a> {
     RunEnvironment {
         program: env!("CARGO_PKG_VERSION").to_owned(),
         command: std::env::args().collect::<Vec<_>>().join(" "),
@@ -43,7 +47,10 @@ pub(crate) fn stop_on_ctrl_c() -> anyhow::Result<Interrupt> {
         if asked.request() > 0 {
             leave();
         }
-        let _ = std::io::Write::write_all(&mut std::io::stderr(), b"\nfinishing the step and saving; Ctrl-C again stops at once\n");
+        let _ = std::io::Write::write_all(
+            &mut std::io::stderr(),
+            b"\nfinishing the step and saving; Ctrl-C again stops at once\n",
+        );
     })?;
     Ok(interrupt)
 }

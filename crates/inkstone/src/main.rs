@@ -6,6 +6,7 @@ mod hint;
 mod machine;
 mod model;
 mod printer;
+mod report;
 mod stages;
 
 use std::process::ExitCode;
@@ -39,5 +40,7 @@ fn main() -> ExitCode {
 
 /// Whoever read our output has seen enough, as `head` does.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| cause.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe))
+    error.chain().any(|cause| {
+        cause.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+    })
 }

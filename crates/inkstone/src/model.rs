@@ -34,7 +34,10 @@ pub(crate) fn folder(reference: &str, runs: &Path) -> anyhow::Result<PathBuf> {
     let found = runs.is_dir().then(|| Store::open(runs)).transpose()?.and_then(|store| store.find(reference).ok());
     match found {
         Some(artifact) if artifact.folder.join("config.json").is_file() => Ok(artifact.folder),
-        _ => Err(hinted(format!("there is no model {reference}"), "`inkstone ls` shows the artifacts; `inkstone run` makes one")),
+        _ => Err(hinted(
+            format!("there is no model {reference}"),
+            "`inkstone ls` shows the artifacts; `inkstone run` makes one",
+        )),
     }
 }
 
@@ -43,7 +46,8 @@ pub(crate) fn load(reference: &str, runs: &Path) -> anyhow::Result<Speaker> {
     let folder = folder(reference, runs)?;
     let model = Model::load(&folder, inkstone_nn::Precision::F32, &inkstone_nn::device())
         .with_context(|| format!("loading the model {}", folder.display()))?;
-    let tokenizer = Tokenizer::load(&folder).with_context(|| format!("loading the tokenizer of {}", folder.display()))?;
+    let tokenizer =
+        Tokenizer::load(&folder).with_context(|| format!("loading the tokenizer of {}", folder.display()))?;
     Ok(Speaker { folder, model, tokenizer })
 }
 
@@ -51,7 +55,8 @@ impl Speaker {
     /// The engine's settings: the command line's, else those of `generation_config.json`.
     pub(crate) fn sampling(&self, asked: &cli::Sampling) -> Sampling {
         let path = self.folder.join("generation_config.json");
-        let config: serde_json::Value = std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+        let config: serde_json::Value =
+            std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
         let number = |name: &str| config.get(name).and_then(serde_json::Value::as_f64).map(|x| x as f32);
         Sampling {
             max_new_tokens: asked.max_new_tokens,
@@ -120,7 +125,8 @@ impl<'a> Stopper<'a> {
     /// The text that is safe to show, and whether a stop string was met behind it.
     fn push(&mut self, piece: &str) -> (String, bool) {
         self.held.push_str(piece);
-        let met = self.stop.iter().filter(|stop| !stop.is_empty()).filter_map(|stop| self.held.find(stop.as_str())).min();
+        let met =
+            self.stop.iter().filter(|stop| !stop.is_empty()).filter_map(|stop| self.held.find(stop.as_str())).min();
         if let Some(at) = met {
             self.held.truncate(at);
             self.stopped = true;

@@ -19,7 +19,8 @@ pub(crate) struct Printer {
 impl Printer {
     pub(crate) fn new(no_progress: bool, quiet: bool) -> Self {
         let terminal = std::io::stderr().is_terminal();
-        let bars = (terminal && !no_progress && !quiet).then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(8)));
+        let bars = (terminal && !no_progress && !quiet)
+            .then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(8)));
         let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         Self { bars, quiet, colour }
     }
@@ -115,7 +116,8 @@ fn bar(name: &str, total: Option<u64>, unit: &str) -> ProgressBar {
 /// `1234567` as `1,234,567`.
 pub(crate) fn thousands(n: u64) -> String {
     let digits = n.to_string();
-    let groups: Vec<&str> = digits.as_bytes().rchunks(3).rev().map(|group| std::str::from_utf8(group).unwrap_or("")).collect();
+    let groups: Vec<&str> =
+        digits.as_bytes().rchunks(3).rev().map(|group| std::str::from_utf8(group).unwrap_or("")).collect();
     groups.join(",")
 }
 
@@ -153,7 +155,14 @@ struct Lines {
 impl Lines {
     fn new(quiet: bool, name: &str, total: Option<u64>, unit: &str) -> Self {
         let now = Instant::now();
-        Self { quiet, name: name.to_owned(), unit: unit.to_owned(), total, started: now, state: Mutex::new((now, String::new())) }
+        Self {
+            quiet,
+            name: name.to_owned(),
+            unit: unit.to_owned(),
+            total,
+            started: now,
+            state: Mutex::new((now, String::new())),
+        }
     }
 }
 
@@ -166,8 +175,12 @@ impl Task for Lines {
         state.0 = Instant::now();
         let seconds = self.started.elapsed().as_secs_f64();
         let of = self.total.map(|total| format!(" of {}", thousands(total))).unwrap_or_default();
-        let left = self.total.filter(|_| done > 0).map(|total| format!(", {} left", duration(seconds * (total.saturating_sub(done)) as f64 / done as f64)));
-        let line = format!("  {}: {}{of} {}{}  {}", self.name, thousands(done), self.unit, left.unwrap_or_default(), state.1);
+        let left = self
+            .total
+            .filter(|_| done > 0)
+            .map(|total| format!(", {} left", duration(seconds * (total.saturating_sub(done)) as f64 / done as f64)));
+        let line =
+            format!("  {}: {}{of} {}{}  {}", self.name, thousands(done), self.unit, left.unwrap_or_default(), state.1);
         let _ = writeln!(std::io::stderr().lock(), "{}", line.trim_end());
     }
 

@@ -66,13 +66,9 @@ pub enum BadRecord {
 /// # Errors
 /// If the keys are of no known form, or the conversation is not one to learn from.
 pub fn parse_record(value: &Value) -> Result<Vec<Message>, BadRecord> {
-    let object = value
-        .as_object()
-        .ok_or_else(|| wrong("record", "an object", value))?;
+    let object = value.as_object().ok_or_else(|| wrong("record", "an object", value))?;
     let mut messages = messages_of(object)?;
-    let last = messages
-        .iter()
-        .rposition(|message| message.role == Role::Assistant);
+    let last = messages.iter().rposition(|message| message.role == Role::Assistant);
     messages.truncate(last.ok_or(BadRecord::NoAssistant)? + 1);
     check(&messages)?;
     Ok(messages)
@@ -85,22 +81,13 @@ fn messages_of(object: &Map<String, Value>) -> Result<Vec<Message>, BadRecord> {
             return conversation(object, key);
         }
     }
-    let pairs = [
-        ("prompt", "completion"),
-        ("prompt", "response"),
-        ("question", "answer"),
-    ];
+    let pairs = [("prompt", "completion"), ("prompt", "response"), ("question", "answer")];
     if has("instruction") && (has("output") || has("response")) {
         return alpaca(object);
     }
-    match pairs
-        .iter()
-        .find(|(prompt, completion)| has(prompt) && has(completion))
-    {
+    match pairs.iter().find(|(prompt, completion)| has(prompt) && has(completion)) {
         Some((prompt, completion)) => pair(object, prompt, completion),
-        None => Err(BadRecord::UnknownForm {
-            keys: keys_of(object),
-        }),
+        None => Err(BadRecord::UnknownForm { keys: keys_of(object) }),
     }
 }
 
@@ -116,66 +103,31 @@ fn conversation(object: &Map<String, Value>, key: &str) -> Result<Vec<Message>, 
 fn alpaca(object: &Map<String, Value>) -> Result<Vec<Message>, BadRecord> {
     let mut messages = Vec::new();
     add_system(object, &mut messages)?;
-    for round in object
-        .get("history")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-    {
+    for round in object.get("history").and_then(Value::as_array).into_iter().flatten() {
         let said = round
             .as_array()
             .filter(|said| said.len() == 2)
             .ok_or_else(|| wrong("history", "a list of pairs", round))?;
-        messages.push(Message {
-            role: Role::User,
-            content: text(&said[0], "history")?,
-        });
-        messages.push(Message {
-            role: Role::Assistant,
-            content: text(&said[1], "history")?,
-        });
+        messages.push(Message { role: Role::User, content: text(&said[0], "history")? });
+        messages.push(Message { role: Role::Assistant, content: text(&said[1], "history")? });
     }
     let instruction = text(&object["instruction"], "instruction")?;
-    let input = object
-        .get("input")
-        .filter(|v| !v.is_null())
-        .map_or(Ok(String::new()), |v| text(v, "input"))?;
-    let asked = if input.trim().is_empty() {
-        instruction
-    } else {
-        format!("{instruction}\n{input}")
-    };
-    let output = if object.contains_key("output") {
-        "output"
-    } else {
-        "response"
-    };
-    messages.push(Message {
-        role: Role::User,
-        content: asked,
-    });
-    messages.push(Message {
-        role: Role::Assistant,
-        content: text(&object[output], output)?,
-    });
+    let input = object.get("input").filter(|v| !v.is_null()).map_or(Ok(String::new()), |v| text(v, "input"))?;
+    let asked = if input.trim().is_empty() { instruction } else { format!("{instruction}\n{input}") };
+    let output = if object.contains_key("output") { "output" } else { "response" };
+    messages.push(Message { role: Role::User, content: asked });
+    messages.push(Message { role: Role::Assistant, content: text(&object[output], output)? });
     Ok(messages)
 }
 
 /// Each side is a text or a list of messages.
-fn pair(
-    object: &Map<String, Value>,
-    prompt: &str,
-    completion: &str,
-) -> Result<Vec<Message>, BadRecord> {
+fn pair(object: &Map<String, Value>, prompt: &str, completion: &str) -> Result<Vec<Message>, BadRecord> {
     let mut messages = Vec::new();
     add_system(object, &mut messages)?;
     for (key, role) in [(prompt, Role::User), (completion, Role::Assistant)] {
         match &object[key] {
             turns @ Value::Array(_) => add_turns(turns, key, &mut messages)?,
-            value => messages.push(Message {
-                role,
-                content: text(value, key)?,
-            }),
+            value => messages.push(Message { role, content: text(value, key)? }),
         }
     }
     Ok(messages)
@@ -187,18 +139,13 @@ fn add_system(object: &Map<String, Value>, messages: &mut Vec<Message>) -> Resul
     };
     let content = text(value, "system")?;
     if !content.trim().is_empty() {
-        messages.push(Message {
-            role: Role::System,
-            content,
-        });
+        messages.push(Message { role: Role::System, content });
     }
     Ok(())
 }
 
 fn add_turns(value: &Value, key: &str, messages: &mut Vec<Message>) -> Result<(), BadRecord> {
-    let turns = value
-        .as_array()
-        .ok_or_else(|| wrong(key, "a list of turns", value))?;
+    let turns = value.as_array().ok_or_else(|| wrong(key, "a list of turns", value))?;
     for (turn, value) in (1..).zip(turns) {
         let message = message(turn, value)?;
         // An empty system message is a form filled in by habit.
@@ -210,27 +157,13 @@ fn add_turns(value: &Value, key: &str, messages: &mut Vec<Message>) -> Result<()
 }
 
 fn message(turn: usize, value: &Value) -> Result<Message, BadRecord> {
-    let object = value
-        .as_object()
-        .ok_or_else(|| wrong("turn", "an object", value))?;
-    let named = |a: &str, b: &str| {
-        object
-            .get(a)
-            .or_else(|| object.get(b))
-            .unwrap_or(&Value::Null)
-    };
+    let object = value.as_object().ok_or_else(|| wrong("turn", "an object", value))?;
+    let named = |a: &str, b: &str| object.get(a).or_else(|| object.get(b)).unwrap_or(&Value::Null);
     let role = named("role", "from");
-    let name = role
-        .as_str()
-        .ok_or_else(|| wrong("role", "a string", role))?;
-    let role = role_of(name).ok_or_else(|| BadRecord::Role {
-        turn,
-        role: name.to_owned(),
-    })?;
+    let name = role.as_str().ok_or_else(|| wrong("role", "a string", role))?;
+    let role = role_of(name).ok_or_else(|| BadRecord::Role { turn, role: name.to_owned() })?;
     let content = named("content", "value");
-    let calls = object
-        .get("tool_calls")
-        .filter(|calls| calls.as_array().is_some_and(|calls| !calls.is_empty()));
+    let calls = object.get("tool_calls").filter(|calls| calls.as_array().is_some_and(|calls| !calls.is_empty()));
     let silent = content.is_null() || content.as_str().is_some_and(str::is_empty);
     let content = match calls {
         Some(calls) if silent => calls.to_string(),
@@ -243,9 +176,7 @@ fn role_of(name: &str) -> Option<Role> {
     match name {
         "system" | "developer" => Some(Role::System),
         "user" | "human" => Some(Role::User),
-        "assistant" | "gpt" | "model" | "bot" | "chatgpt" | "function_call" => {
-            Some(Role::Assistant)
-        }
+        "assistant" | "gpt" | "model" | "bot" | "chatgpt" | "function_call" => Some(Role::Assistant),
         "tool" | "observation" | "function" | "function_response" => Some(Role::Tool),
         _ => None,
     }
@@ -257,22 +188,14 @@ fn text(value: &Value, key: &str) -> Result<String, BadRecord> {
         Value::String(text) => Ok(text.clone()),
         Value::Array(parts) => {
             let part = |part: &Value| part.get("text").and_then(Value::as_str).map(str::to_owned);
-            parts
-                .iter()
-                .map(part)
-                .collect::<Option<String>>()
-                .ok_or_else(|| wrong(key, "a text", value))
+            parts.iter().map(part).collect::<Option<String>>().ok_or_else(|| wrong(key, "a text", value))
         }
         other => Err(wrong(key, "a string", other)),
     }
 }
 
 fn wrong(key: &str, expected: &'static str, value: &Value) -> BadRecord {
-    BadRecord::Type {
-        key: key.to_owned(),
-        expected,
-        got: kind_of(value),
-    }
+    BadRecord::Type { key: key.to_owned(), expected, got: kind_of(value) }
 }
 
 /// A system message only at the beginning, then user and assistant in turns, tools behind the
@@ -285,9 +208,7 @@ fn check(messages: &[Message]) -> Result<(), BadRecord> {
             return Err(BadRecord::Empty { turn, role });
         }
         if !may_follow(before, role) {
-            let after = before.map_or("first".to_owned(), |before: Role| {
-                format!("after {before:?}")
-            });
+            let after = before.map_or("first".to_owned(), |before: Role| format!("after {before:?}"));
             return Err(BadRecord::Order { turn, role, after });
         }
         before = Some(role);

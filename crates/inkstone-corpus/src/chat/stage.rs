@@ -12,8 +12,8 @@ use crate::pipeline::{Body, Job, Part, Settings, SplitKind};
 use crate::read::source::expand;
 use crate::read::{Content, Format, Unit};
 use crate::settings::{
-    check_origin, check_share, estimate, forecast_bytes, hundred, inputs, one, one_in_twenty,
-    one_mebibyte, sources, yes,
+    check_origin, check_share, estimate, forecast_bytes, hundred, inputs, one, one_in_twenty, one_mebibyte, sources,
+    yes,
 };
 use crate::text::take_meta;
 
@@ -75,34 +75,14 @@ impl Stage for ChatStage {
         Ok(expand(&config.paths, base, config.format)?)
     }
 
-    fn estimate(
-        config: &ChatConfig,
-        inputs: &BTreeMap<String, Forecast>,
-        _machine: &Machine,
-    ) -> Estimate {
+    fn estimate(config: &ChatConfig, inputs: &BTreeMap<String, Forecast>, _machine: &Machine) -> Estimate {
         let bytes = forecast_bytes(&config.paths, config.format, inputs, "instructions");
-        estimate(
-            bytes,
-            config.validation,
-            &["documents", "conversations"],
-            one_mebibyte() as u64,
-        )
+        estimate(bytes, config.validation, &["documents", "conversations"], one_mebibyte() as u64)
     }
 
     fn run(config: &ChatConfig, context: &Context<'_>) -> Result<Metrics, StageError> {
-        let sources = sources(
-            config.from.is_some().then_some("instructions"),
-            &config.paths,
-            config.format,
-            context,
-        )?;
-        let job = Job {
-            context,
-            sources,
-            settings: config.settings(),
-            columns: None,
-            prepare: &prepare,
-        };
+        let sources = sources(config.from.is_some().then_some("instructions"), &config.paths, config.format, context)?;
+        let job = Job { context, sources, settings: config.settings(), columns: None, prepare: &prepare };
         let mut metrics = job.run()?;
         for split in ["", "train_", "validation_"] {
             if let Some(count) = metrics.get(&format!("{split}documents")).cloned() {
@@ -133,9 +113,6 @@ fn prepare(content: Content<'_>, parts: &mut Vec<Part>) -> Result<(), String> {
         Content::Text(text) => Value::from(text),
     };
     let messages = parse_record(&value).map_err(|error| error.to_string())?;
-    parts.push(Part {
-        body: Body::Messages(messages),
-        meta: take_meta(&mut value),
-    });
+    parts.push(Part { body: Body::Messages(messages), meta: take_meta(&mut value) });
     Ok(())
 }

@@ -85,28 +85,15 @@ impl Loader {
     /// # Errors
     /// If the shard holds no token, or a batch would hold none or too many.
     pub fn new(shard: Arc<TokenShard>, config: LoaderConfig) -> Result<Self, CorpusError> {
-        for (field, value) in [
-            ("batch_size", config.batch_size),
-            ("context", config.context),
-        ] {
+        for (field, value) in [("batch_size", config.batch_size), ("context", config.context)] {
             if !(1..=1 << 30).contains(&value) {
-                return Err(CorpusError::Config {
-                    field,
-                    reason: format!("{value} is not between 1 and 2^30"),
-                });
+                return Err(CorpusError::Config { field, reason: format!("{value} is not between 1 and 2^30") });
             }
         }
         if shard.n_tokens() == 0 {
-            return Err(CorpusError::NoTokens {
-                path: shard.path().to_owned(),
-            });
+            return Err(CorpusError::NoTokens { path: shard.path().to_owned() });
         }
-        Ok(Self {
-            shard,
-            config,
-            plans: Vec::new(),
-            ends: Vec::new(),
-        })
+        Ok(Self { shard, config, plans: Vec::new(), ends: Vec::new() })
     }
 
     /// What it does.
@@ -140,17 +127,14 @@ impl Loader {
 
     /// How many batches hold the first epoch.
     pub fn batches_per_pass(&mut self) -> u64 {
-        self.windows_per_epoch(0)
-            .div_ceil(self.config.batch_size as u64)
+        self.windows_per_epoch(0).div_ceil(self.config.batch_size as u64)
     }
 
     /// How many windows an epoch has. In a stream that is the same for all.
     pub fn windows_per_epoch(&mut self, epoch: u64) -> u64 {
         match self.config.packing {
             Packing::Stream => Plan::n_windows(&self.shard, &self.config, epoch),
-            Packing::Whole => {
-                self.end(epoch) - epoch.checked_sub(1).map_or(0, |before| self.end(before))
-            }
+            Packing::Whole => self.end(epoch) - epoch.checked_sub(1).map_or(0, |before| self.end(before)),
         }
     }
 
@@ -172,8 +156,7 @@ impl Loader {
     fn end(&mut self, epoch: u64) -> u64 {
         while self.ends.len() as u64 <= epoch {
             let windows = Plan::n_windows(&self.shard, &self.config, self.ends.len() as u64);
-            self.ends
-                .push(self.ends.last().copied().unwrap_or(0) + windows);
+            self.ends.push(self.ends.last().copied().unwrap_or(0) + windows);
         }
         self.ends[epoch as usize]
     }
@@ -183,18 +166,12 @@ impl Loader {
             return Arc::clone(plan);
         }
         self.plans.truncate(PLANS - 1);
-        self.plans
-            .insert(0, Arc::new(Plan::new(&self.shard, &self.config, epoch)));
+        self.plans.insert(0, Arc::new(Plan::new(&self.shard, &self.config, epoch)));
         Arc::clone(&self.plans[0])
     }
 
     fn empty_batch(&self) -> Batch {
-        let LoaderConfig {
-            batch_size,
-            context,
-            pad_id,
-            ..
-        } = self.config;
+        let LoaderConfig { batch_size, context, pad_id, .. } = self.config;
         let positions = batch_size * context;
         Batch {
             batch_size,

@@ -44,11 +44,7 @@ impl Plan {
     pub(super) fn new(shard: &TokenShard, config: &LoaderConfig, epoch: u64) -> Self {
         let key = |purpose: u64| mix(mix(mix(config.seed) ^ epoch) ^ purpose);
         let permutation = |n: u64, purpose| {
-            if config.shuffle {
-                Permutation::shuffled(n, key(purpose))
-            } else {
-                Permutation::identity(n)
-            }
+            if config.shuffle { Permutation::shuffled(n, key(purpose)) } else { Permutation::identity(n) }
         };
         let documents = permutation(shard.n_documents() as u64, 1);
         let kind = match config.packing {
@@ -56,15 +52,9 @@ impl Plan {
                 starts: stream_starts(shard, documents),
                 windows: permutation(shard.n_tokens().div_ceil(config.context as u64), 2),
             },
-            Packing::Whole => Kind::Whole {
-                first: next_fit(shard, documents, config.context as u64),
-            },
+            Packing::Whole => Kind::Whole { first: next_fit(shard, documents, config.context as u64) },
         };
-        Self {
-            epoch,
-            documents,
-            kind,
-        }
+        Self { epoch, documents, kind }
     }
 
     pub(super) fn n_windows(shard: &TokenShard, config: &LoaderConfig, epoch: u64) -> u64 {
@@ -89,11 +79,9 @@ impl Plan {
                 let end = (begin + context as u64).min(shard.n_tokens());
                 self.stream_runs(shard, starts, begin..end)
             }
-            Kind::Whole { first } => self.whole_runs(
-                shard,
-                first[window as usize]..first[window as usize + 1],
-                context as u64,
-            ),
+            Kind::Whole { first } => {
+                self.whole_runs(shard, first[window as usize]..first[window as usize + 1], context as u64)
+            }
         }
     }
 
@@ -110,9 +98,7 @@ impl Plan {
             let (begin, end) = (at.max(window.start), (at + length(&range)).min(window.end));
             if begin < end {
                 let first = range.start + (begin - at);
-                let next = (end == at + length(&range))
-                    .then(|| self.first_token_after(shard, position))
-                    .flatten();
+                let next = (end == at + length(&range)).then(|| self.first_token_after(shard, position)).flatten();
                 runs.push(Run {
                     at: (begin - window.start) as usize,
                     tokens: first..first + (end - begin),
@@ -129,9 +115,7 @@ impl Plan {
     /// The first token of the next document that has one.
     fn first_token_after(&self, shard: &TokenShard, position: u64) -> Option<u64> {
         let rest = position + 1..shard.n_documents() as u64;
-        rest.map(|next| self.range(shard, next))
-            .find(|range| !range.is_empty())
-            .map(|range| range.start)
+        rest.map(|next| self.range(shard, next)).find(|range| !range.is_empty()).map(|range| range.start)
     }
 
     fn whole_runs(&self, shard: &TokenShard, positions: Range<u64>, context: u64) -> Vec<Run> {
@@ -141,12 +125,7 @@ impl Plan {
             let taken = length(&range).min(context);
             if taken > 0 {
                 let tokens = range.start..range.start + taken;
-                runs.push(Run {
-                    at: at as usize,
-                    tokens,
-                    document_end: range.end,
-                    next: None,
-                });
+                runs.push(Run { at: at as usize, tokens, document_end: range.end, next: None });
                 at += taken;
             }
         }

@@ -16,20 +16,12 @@ pub(crate) struct Permutation {
 
 impl Permutation {
     pub(crate) fn identity(n: u64) -> Self {
-        Self {
-            n,
-            half_bits: 0,
-            key: None,
-        }
+        Self { n, half_bits: 0, key: None }
     }
 
     pub(crate) fn shuffled(n: u64, key: u64) -> Self {
         let bits = u64::BITS - n.saturating_sub(1).leading_zeros();
-        Self {
-            n,
-            half_bits: bits.div_ceil(2).max(1),
-            key: Some(key),
-        }
+        Self { n, half_bits: bits.div_ceil(2).max(1), key: Some(key) }
     }
 
     /// Where `position` (below `n`) goes.
@@ -47,8 +39,7 @@ impl Permutation {
         let low = (1 << self.half_bits) - 1;
         let (mut left, mut right) = (position >> self.half_bits, position & low);
         for round in 0..ROUNDS {
-            let mixed =
-                mix(key.wrapping_add(mix(right.wrapping_mul(ROUNDS).wrapping_add(round)))) & low;
+            let mixed = mix(key.wrapping_add(mix(right.wrapping_mul(ROUNDS).wrapping_add(round)))) & low;
             (left, right) = (right, left ^ mixed);
         }
         left << self.half_bits | right
@@ -85,9 +76,6 @@ mod tests {
         for key in 0..8_000 {
             counts[Permutation::shuffled(8, super::mix(key)).get(0) as usize] += 1;
         }
-        assert!(
-            counts.iter().all(|&count| (850..1_150).contains(&count)),
-            "{counts:?}"
-        );
+        assert!(counts.iter().all(|&count| (850..1_150).contains(&count)), "{counts:?}");
     }
 }

@@ -26,17 +26,11 @@ impl Duplicates {
     /// Spills into `folder`, which is emptied first. Where `wanted` is false, all will be kept.
     pub(crate) fn new(folder: &Path, wanted: bool) -> Result<Self, CorpusError> {
         if !wanted {
-            return Ok(Self {
-                folder: None,
-                buffers: Vec::new(),
-            });
+            return Ok(Self { folder: None, buffers: Vec::new() });
         }
         remove(folder)?;
         std::fs::create_dir_all(folder).map_err(CorpusError::io(folder))?;
-        Ok(Self {
-            folder: Some(folder.to_owned()),
-            buffers: vec![Vec::new(); PARTITIONS],
-        })
+        Ok(Self { folder: Some(folder.to_owned()), buffers: vec![Vec::new(); PARTITIONS] })
     }
 
     /// Notes the content hash of document `number`.
@@ -48,11 +42,7 @@ impl Duplicates {
         let buffer = &mut self.buffers[partition];
         buffer.extend_from_slice(&hash.to_le_bytes());
         buffer.extend_from_slice(&number.to_le_bytes());
-        if buffer.len() >= SPILL_BYTES {
-            spill(&partition_path(folder, partition), buffer)
-        } else {
-            Ok(())
-        }
+        if buffer.len() >= SPILL_BYTES { spill(&partition_path(folder, partition), buffer) } else { Ok(()) }
     }
 
     /// Decides about `count` documents.
@@ -76,19 +66,13 @@ fn partition_path(folder: &Path, partition: usize) -> PathBuf {
 
 fn remove(folder: &Path) -> Result<(), CorpusError> {
     match std::fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(CorpusError::io(folder)(error))
-        }
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(CorpusError::io(folder)(error)),
         _ => Ok(()),
     }
 }
 
 fn spill(path: &Path, buffer: &mut Vec<u8>) -> Result<(), CorpusError> {
-    let mut file = OpenOptions::new()
-        .append(true)
-        .create(true)
-        .open(path)
-        .map_err(CorpusError::io(path))?;
+    let mut file = OpenOptions::new().append(true).create(true).open(path).map_err(CorpusError::io(path))?;
     file.write_all(buffer).map_err(CorpusError::io(path))?;
     buffer.clear();
     Ok(())
@@ -97,10 +81,7 @@ fn spill(path: &Path, buffer: &mut Vec<u8>) -> Result<(), CorpusError> {
 fn load(path: &Path, rest: &[u8]) -> Result<Vec<(u128, u64)>, CorpusError> {
     let mut bytes = Vec::new();
     match File::open(path) {
-        Ok(mut file) => file
-            .read_to_end(&mut bytes)
-            .map(drop)
-            .map_err(CorpusError::io(path))?,
+        Ok(mut file) => file.read_to_end(&mut bytes).map(drop).map_err(CorpusError::io(path))?,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => return Err(CorpusError::io(path)(error)),
     }
@@ -134,11 +115,7 @@ pub(crate) struct Kept {
 impl Kept {
     fn all(total: u64) -> Self {
         let words = usize::try_from(total.div_ceil(64)).unwrap_or(usize::MAX);
-        Self {
-            dropped: vec![0; words],
-            count: total,
-            total,
-        }
+        Self { dropped: vec![0; words], count: total, total }
     }
 
     fn drop_one(&mut self, number: u64) {
@@ -148,9 +125,7 @@ impl Kept {
 
     /// Whether document `number` stays.
     pub(crate) fn contains(&self, number: u64) -> bool {
-        self.dropped
-            .get((number / 64) as usize)
-            .is_some_and(|word| word >> (number % 64) & 1 == 0)
+        self.dropped.get((number / 64) as usize).is_some_and(|word| word >> (number % 64) & 1 == 0)
     }
 
     /// How many stay.
@@ -184,10 +159,7 @@ mod tests {
     #[test]
     fn the_first_of_equals_stays() {
         let kept = decide([7, 1 << 120, 7, 9, 1 << 120, 7].into_iter());
-        assert_eq!(
-            (0..6).map(|n| kept.contains(n)).collect::<Vec<_>>(),
-            [true, true, false, true, false, false]
-        );
+        assert_eq!((0..6).map(|n| kept.contains(n)).collect::<Vec<_>>(), [true, true, false, true, false, false]);
         assert_eq!((kept.count(), kept.duplicates()), (3, 3));
     }
 

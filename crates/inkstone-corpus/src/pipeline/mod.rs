@@ -71,8 +71,7 @@ impl Body {
             Self::Text(text) => (Some(text.as_str()), &[]),
             Self::Messages(messages) => (None, messages),
         };
-        text.into_iter()
-            .chain(messages.iter().map(|message| message.content.as_str()))
+        text.into_iter().chain(messages.iter().map(|message| message.content.as_str()))
     }
 
     pub(crate) fn size(&self) -> Size {
@@ -97,9 +96,7 @@ impl Body {
             Self::Messages(messages) => {
                 let mut hasher = blake3::Hasher::new();
                 for message in messages {
-                    hasher
-                        .update(&[message.role as u8])
-                        .update(&(message.content.len() as u64).to_le_bytes());
+                    hasher.update(&[message.role as u8]).update(&(message.content.len() as u64).to_le_bytes());
                     hasher.update(message.content.as_bytes());
                 }
                 hasher.finalize()
@@ -115,9 +112,7 @@ impl Job<'_> {
         let findings = pass::survey(self)?;
         let totals = write::write(self, &findings)?;
         if totals.validation.documents == 0 && self.settings.validation > 0.0 {
-            self.context
-                .progress
-                .warn("the validation split is empty: there is only one distinct document");
+            self.context.progress.warn("the validation split is empty: there is only one distinct document");
         }
         report::write(self, &findings, &totals)?;
         Ok(totals.metrics(&findings))

@@ -38,10 +38,7 @@ pub(crate) struct Findings {
 /// The first pass.
 pub(crate) fn survey(job: &Job<'_>) -> Result<Findings, CorpusError> {
     let mut bad = BadLog::new(job.settings.max_bad_records);
-    let mut duplicates = Duplicates::new(
-        &job.context.state().join("duplicates"),
-        job.settings.deduplicate,
-    )?;
+    let mut duplicates = Duplicates::new(&job.context.state().join("duplicates"), job.settings.deduplicate)?;
     let mut range = Range::default();
     let seed = job.context.seed;
     let counts = walk(job, "reading", Some(&mut bad), &mut |draft| {
@@ -51,25 +48,13 @@ pub(crate) fn survey(job: &Job<'_>) -> Result<Findings, CorpusError> {
     })?;
     refuse_nothing(job, &bad, counts)?;
     let kept = duplicates.finish(counts.drafts)?;
-    Ok(Findings {
-        bad,
-        short: counts.short,
-        drafts: counts.drafts,
-        kept,
-        range,
-    })
+    Ok(Findings { bad, short: counts.short, drafts: counts.drafts, kept, range })
 }
 
 fn refuse_nothing(job: &Job<'_>, bad: &BadLog, counts: Counts) -> Result<(), CorpusError> {
     match (counts.drafts, counts.short + bad.count()) {
-        (0, 0) => Err(CorpusError::Empty {
-            sources: job.sources.len(),
-            bytes: job.source_bytes(),
-        }),
-        (0, _) => Err(CorpusError::AllDropped {
-            short: counts.short,
-            bad: bad.count(),
-        }),
+        (0, 0) => Err(CorpusError::Empty { sources: job.sources.len(), bytes: job.source_bytes() }),
+        (0, _) => Err(CorpusError::AllDropped { short: counts.short, bad: bad.count() }),
         _ => Ok(()),
     }
 }
@@ -88,25 +73,11 @@ pub(crate) fn walk(
     mut bad: Option<&mut BadLog>,
     take: &mut dyn FnMut(Draft<'_>) -> Result<(), CorpusError>,
 ) -> Result<Counts, CorpusError> {
-    let task = job
-        .context
-        .progress
-        .task(name, Some(job.source_bytes()), "B");
-    let watch = Rc::new(Watch {
-        task: task.as_ref(),
-        interrupt: job.context.interrupt,
-        done: Cell::new(0),
-    });
+    let task = job.context.progress.task(name, Some(job.source_bytes()), "B");
+    let watch = Rc::new(Watch { task: task.as_ref(), interrupt: job.context.interrupt, done: Cell::new(0) });
     let mut counts = Counts::default();
     for source in &job.sources {
-        let sink = &mut Walker {
-            job,
-            source,
-            bad: bad.as_deref_mut(),
-            take,
-            counts: &mut counts,
-            parts: Vec::new(),
-        };
+        let sink = &mut Walker { job, source, bad: bad.as_deref_mut(), take, counts: &mut counts, parts: Vec::new() };
         let read = read_source(job, source, &watch, sink);
         // The reader under the parsers can only say that it failed, not that it was told to.
         if job.context.interrupt.requested() {
@@ -117,28 +88,16 @@ pub(crate) fn walk(
     Ok(counts)
 }
 
-fn read_source(
-    job: &Job<'_>,
-    source: &Source,
-    watch: &Rc<Watch<'_>>,
-    sink: &mut dyn Sink,
-) -> Result<(), CorpusError> {
+fn read_source(job: &Job<'_>, source: &Source, watch: &Rc<Watch<'_>>, sink: &mut dyn Sink) -> Result<(), CorpusError> {
     if source.format == Format::Parquet {
         let file = std::fs::File::open(&source.path).map_err(CorpusError::io(&source.path))?;
         crate::read::parquet::read_parquet(file, &source.path, job.columns.as_deref(), sink)?;
-        return watch
-            .advance(source.bytes)
-            .map_err(CorpusError::io(&source.path));
+        return watch.advance(source.bytes).map_err(CorpusError::io(&source.path));
     }
     let mut reader = open_text(&source.path, watch)?;
     let Job { settings, .. } = job;
     let (path, format) = (source.path.as_path(), source.format);
-    let options = ReadOptions {
-        path,
-        format,
-        unit: settings.unit,
-        max_document_bytes: settings.max_document_bytes,
-    };
+    let options = ReadOptions { path, format, unit: settings.unit, max_document_bytes: settings.max_document_bytes };
     read_records(&mut reader, &options, sink)
 }
 
@@ -170,15 +129,8 @@ impl Sink for Walker<'_, '_> {
         let Some(log) = &mut self.bad else {
             return Ok(());
         };
-        let bad = Bad {
-            source: self.source.name.clone(),
-            line: place.line,
-            reason,
-        };
-        self.job.context.progress.warn(&format!(
-            "{}:{}: {} (left out)",
-            bad.source, bad.line, bad.reason
-        ));
+        let bad = Bad { source: self.source.name.clone(), line: place.line, reason };
+        self.job.context.progress.warn(&format!("{}:{}: {} (left out)", bad.source, bad.line, bad.reason));
         log.add(bad, &self.source.path)
     }
 }
@@ -195,14 +147,7 @@ impl Walker<'_, '_> {
             let (number, source) = (self.counts.drafts, self.source);
             self.counts.drafts += 1;
             let part = (!whole).then_some(part);
-            (self.take)(Draft {
-                number,
-                id,
-                source,
-                line: place.line,
-                part,
-                content,
-            })?;
+            (self.take)(Draft { number, id, source, line: place.line, part, content })?;
         }
         Ok(())
     }

@@ -25,10 +25,7 @@ pub(crate) struct BadLog {
 
 impl BadLog {
     pub(crate) fn new(limit: u64) -> Self {
-        Self {
-            limit,
-            records: Vec::new(),
-        }
+        Self { limit, records: Vec::new() }
     }
 
     /// Notes one more, and fails where that is one too many.
@@ -36,13 +33,7 @@ impl BadLog {
         let count = self.count() + 1;
         if count > self.limit {
             let Bad { line, reason, .. } = bad;
-            return Err(CorpusError::TooManyBad {
-                path: path.to_owned(),
-                line,
-                reason,
-                count,
-                limit: self.limit,
-            });
+            return Err(CorpusError::TooManyBad { path: path.to_owned(), line, reason, count, limit: self.limit });
         }
         self.records.push(bad);
         Ok(())
@@ -73,21 +64,10 @@ struct SourceLine<'a> {
 }
 
 /// Writes it beside the splits.
-pub(crate) fn write(
-    job: &Job<'_>,
-    findings: &Findings,
-    totals: &Totals,
-) -> Result<(), CorpusError> {
+pub(crate) fn write(job: &Job<'_>, findings: &Findings, totals: &Totals) -> Result<(), CorpusError> {
     let path = job.context.out().join("report.json");
     let report = Report {
-        sources: job
-            .sources
-            .iter()
-            .map(|s| SourceLine {
-                name: &s.name,
-                bytes: s.bytes,
-            })
-            .collect(),
+        sources: job.sources.iter().map(|s| SourceLine { name: &s.name, bytes: s.bytes }).collect(),
         train: totals.train,
         validation: totals.validation,
         short: findings.short,
@@ -95,10 +75,8 @@ pub(crate) fn write(
         duplicates_listed: &totals.duplicates,
         bad_records: &findings.bad.records,
     };
-    let mut text = serde_json::to_vec_pretty(&report).map_err(|error| CorpusError::Io {
-        path: path.clone(),
-        source: error.into(),
-    })?;
+    let mut text = serde_json::to_vec_pretty(&report)
+        .map_err(|error| CorpusError::Io { path: path.clone(), source: error.into() })?;
     text.push(b'\n');
     std::fs::write(&path, text).map_err(CorpusError::io(&path))
 }

@@ -28,10 +28,7 @@ pub(crate) struct Range {
 
 impl Default for Range {
     fn default() -> Self {
-        Self {
-            least: u64::MAX,
-            largest: 0,
-        }
+        Self { least: u64::MAX, largest: 0 }
     }
 }
 
@@ -60,32 +57,17 @@ impl Splitter {
     /// For `kept` documents.
     pub(crate) fn new(settings: Settings, seed: u64, range: Range, kept: u64) -> Self {
         let wanted = (kept as f64 * settings.validation).round() as u64;
-        let tail = if settings.validation > 0.0 {
-            wanted.clamp(1, kept.max(2) - 1)
-        } else {
-            0
-        };
-        Self {
-            settings,
-            seed,
-            range,
-            head: if kept < 2 { kept } else { kept - tail },
-        }
+        let tail = if settings.validation > 0.0 { wanted.clamp(1, kept.max(2) - 1) } else { 0 };
+        Self { settings, seed, range, head: if kept < 2 { kept } else { kept - tail } }
     }
 
     /// The split of kept document number `position`.
     pub(crate) fn split(&self, content: u128, position: u64) -> Split {
         let validation = match self.settings.split {
             SplitKind::Tail => position >= self.head,
-            SplitKind::Hash => {
-                self.settings.validation > 0.0 && self.chosen(split_hash(content, self.seed))
-            }
+            SplitKind::Hash => self.settings.validation > 0.0 && self.chosen(split_hash(content, self.seed)),
         };
-        if validation {
-            Split::Validation
-        } else {
-            Split::Train
-        }
+        if validation { Split::Validation } else { Split::Train }
     }
 
     fn chosen(&self, hash: u64) -> bool {

@@ -58,19 +58,13 @@ impl Totals {
     fn list(&mut self, draft: &Draft<'_>) {
         if self.duplicates.len() < LISTED {
             let (id, source) = (draft.id.to_string(), draft.source.name.clone());
-            self.duplicates.push(Dropped {
-                id,
-                source,
-                line: draft.line,
-            });
+            self.duplicates.push(Dropped { id, source, line: draft.line });
         }
     }
 
     /// The stage's metrics.
     pub(crate) fn metrics(&self, findings: &Findings) -> Metrics {
-        let Self {
-            train, validation, ..
-        } = self;
+        let Self { train, validation, .. } = self;
         let numbers = [
             ("documents", train.documents + validation.documents),
             ("bytes", train.bytes + validation.bytes),
@@ -85,10 +79,7 @@ impl Totals {
             ("short", findings.short),
             ("bad_records", findings.bad.count()),
         ];
-        numbers
-            .into_iter()
-            .map(|(name, number)| (name.to_owned(), Value::from(number)))
-            .collect()
+        numbers.into_iter().map(|(name, number)| (name.to_owned(), Value::from(number))).collect()
     }
 }
 
@@ -106,14 +97,7 @@ pub(crate) fn write(job: &Job<'_>, findings: &Findings) -> Result<Totals, Corpus
         let split = splitter.split(draft.content.body.hash(), position);
         position += 1;
         totals.of(split).add(draft.content.body.size());
-        write_one(
-            draft,
-            if split == Split::Train {
-                &mut train
-            } else {
-                &mut validation
-            },
-        )
+        write_one(draft, if split == Split::Train { &mut train } else { &mut validation })
     })?;
     if counts.drafts != findings.drafts {
         return Err(changed(&job.sources));
@@ -124,21 +108,13 @@ pub(crate) fn write(job: &Job<'_>, findings: &Findings) -> Result<Totals, Corpus
 }
 
 fn writers(job: &Job<'_>) -> Result<[LineWriter; 2], CorpusError> {
-    let [train, validation] =
-        Split::ALL.map(|split| LineWriter::create(&split.file(job.context.out())));
+    let [train, validation] = Split::ALL.map(|split| LineWriter::create(&split.file(job.context.out())));
     Ok([train?, validation?])
 }
 
 fn changed(sources: &[Source]) -> CorpusError {
-    let path = sources
-        .first()
-        .map(|source| source.path.clone())
-        .unwrap_or_default();
-    CorpusError::malformed(
-        &path,
-        0,
-        "this or another source changed while it was being read",
-    )
+    let path = sources.first().map(|source| source.path.clone()).unwrap_or_default();
+    CorpusError::malformed(&path, 0, "this or another source changed while it was being read")
 }
 
 fn write_one(draft: Draft<'_>, writer: &mut LineWriter) -> Result<(), CorpusError> {

@@ -16,20 +16,9 @@ fn without_mark(sample: &[u8]) -> Option<&'static str> {
 
 /// Latin text in UTF-16 has a zero in every other byte.
 fn utf16(sample: &[u8]) -> Option<&'static str> {
-    let zeros = |parity: usize| {
-        sample
-            .iter()
-            .skip(parity)
-            .step_by(2)
-            .filter(|&&b| b == 0)
-            .count()
-    };
+    let zeros = |parity: usize| sample.iter().skip(parity).step_by(2).filter(|&&b| b == 0).count();
     let (even, odd, many) = (zeros(0), zeros(1), sample.len() / 5);
-    match (
-        sample.len() >= 8,
-        odd > many && odd > 4 * even,
-        even > many && even > 4 * odd,
-    ) {
+    match (sample.len() >= 8, odd > many && odd > 4 * even, even > many && even > 4 * odd) {
         (true, true, _) => Some("UTF-16LE"),
         (true, _, true) => Some("UTF-16BE"),
         _ => None,
@@ -65,11 +54,7 @@ fn gb_pairs(sample: &[u8]) -> Option<usize> {
 /// Where and how `bytes` stop being UTF-8, for a bad record.
 pub(crate) fn complaint(error: std::str::Utf8Error, bytes: &[u8]) -> String {
     let at = error.valid_up_to();
-    format!(
-        "not UTF-8: byte 0x{:02X} at column {}",
-        bytes.get(at).copied().unwrap_or_default(),
-        at + 1
-    )
+    format!("not UTF-8: byte 0x{:02X} at column {}", bytes.get(at).copied().unwrap_or_default(), at + 1)
 }
 
 #[cfg(test)]

@@ -13,29 +13,17 @@ use super::{Content, MAX_RECORD_BYTES, Place, Sink, encoding};
 use crate::error::CorpusError;
 
 /// One JSON object a line; blank lines are passed over, a broken line is bad.
-pub(crate) fn read_jsonl(
-    reader: &mut dyn BufRead,
-    path: &Path,
-    sink: &mut dyn Sink,
-) -> Result<(), CorpusError> {
+pub(crate) fn read_jsonl(reader: &mut dyn BufRead, path: &Path, sink: &mut dyn Sink) -> Result<(), CorpusError> {
     let mut lines = LineReader::new(reader);
     let mut record = 0;
     loop {
-        let end = lines
-            .next(MAX_RECORD_BYTES)
-            .map_err(CorpusError::io(path))?;
-        let place = Place {
-            record,
-            line: lines.number(),
-        };
+        let end = lines.next(MAX_RECORD_BYTES).map_err(CorpusError::io(path))?;
+        let place = Place { record, line: lines.number() };
         match end {
             LineEnd::None => return Ok(()),
             LineEnd::Cut => {
                 lines.skip_line().map_err(CorpusError::io(path))?;
-                sink.bad(
-                    place,
-                    format!("the line is longer than {} MiB", MAX_RECORD_BYTES >> 20),
-                )?;
+                sink.bad(place, format!("the line is longer than {} MiB", MAX_RECORD_BYTES >> 20))?;
             }
             _ if lines.line().trim_ascii().is_empty() => continue,
             _ => match parse_line(lines.line()) {
@@ -50,11 +38,7 @@ pub(crate) fn read_jsonl(
 fn parse_line(line: &[u8]) -> Result<Value, String> {
     let text = std::str::from_utf8(line).map_err(|error| encoding::complaint(error, line))?;
     serde_json::from_str(text).map_err(|error| {
-        let what = if error.is_eof() {
-            "the record is cut off"
-        } else {
-            "not JSON"
-        };
+        let what = if error.is_eof() { "the record is cut off" } else { "not JSON" };
         format!("{what}: {}", strip_line(&error.to_string()))
     })
 }
@@ -65,35 +49,17 @@ fn strip_line(message: &str) -> String {
 }
 
 /// An array of objects, or objects one after the other, never more than one in memory.
-pub(crate) fn read_json(
-    reader: &mut dyn BufRead,
-    path: &Path,
-    sink: &mut dyn Sink,
-) -> Result<(), CorpusError> {
-    let state = State {
-        line: Cell::new(1),
-        read: Cell::new(0),
-    };
-    let bytes = Metered {
-        reader,
-        state: &state,
-    };
+pub(crate) fn read_json(reader: &mut dyn BufRead, path: &Path, sink: &mut dyn Sink) -> Result<(), CorpusError> {
+    let state = State { line: Cell::new(1), read: Cell::new(0) };
+    let bytes = Metered { reader, state: &state };
     let mut parser = serde_json::Deserializer::from_reader(bytes);
-    let mut walk = Walk {
-        sink,
-        state: &state,
-        record: 0,
-        failed: None,
-    };
+    let mut walk = Walk { sink, state: &state, record: 0, failed: None };
     loop {
         match at_end(&mut parser, &mut walk) {
             Ok(true) => return Ok(()),
             Ok(false) => {}
             Err(error) => {
-                return Err(walk
-                    .failed
-                    .take()
-                    .unwrap_or_else(|| broken(path, &state, &error)));
+                return Err(walk.failed.take().unwrap_or_else(|| broken(path, &state, &error)));
             }
         }
     }
@@ -119,10 +85,7 @@ fn broken(path: &Path, state: &State, error: &serde_json::Error) -> CorpusError 
         return CorpusError::malformed(path, state.line.get(), reason);
     }
     match error.io_error_kind() {
-        Some(kind) => CorpusError::Io {
-            path: path.to_owned(),
-            source: kind.into(),
-        },
+        Some(kind) => CorpusError::Io { path: path.to_owned(), source: kind.into() },
         None => CorpusError::malformed(path, error.line() as u64, format!("not JSON: {error}")),
     }
 }
@@ -143,9 +106,7 @@ impl Read for Metered<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.reader.read(buffer)?;
         let lines = buffer[..count].iter().map(|&b| u64::from(b == b'\n'));
-        self.state
-            .line
-            .set(self.state.line.get() + lines.sum::<u64>());
+        self.state.line.set(self.state.line.get() + lines.sum::<u64>());
         self.state.read.set(self.state.read.get() + count);
         if self.state.read.get() > MAX_RECORD_BYTES {
             return Err(io::Error::other("record too long"));
@@ -164,18 +125,13 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn hand_over<E: serde::de::Error>(&mut self, line: u64, value: Value) -> Result<(), E> {
-        let place = Place {
-            record: self.record,
-            line,
-        };
+        let place = Place { record: self.record, line };
         self.record += 1;
         self.state.read.set(0);
-        self.sink
-            .record(place, Content::Value(value))
-            .map_err(|error| {
-                self.failed = Some(error);
-                E::custom("stopped")
-            })
+        self.sink.record(place, Content::Value(value)).map_err(|error| {
+            self.failed = Some(error);
+            E::custom("stopped")
+        })
     }
 }
 
@@ -195,8 +151,7 @@ impl<'de> Visitor<'de> for &mut Walk<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
         let line = self.state.line.get();
-        let value = Value::deserialize(serde::de::value::MapAccessDeserializer::new(map))
-            .map_err(A::Error::custom)?;
+        let value = Value::deserialize(serde::de::value::MapAccessDeserializer::new(map)).map_err(A::Error::custom)?;
         self.hand_over(line, value)
     }
 }

@@ -26,13 +26,7 @@ pub(crate) struct LineReader<R> {
 
 impl<R: BufRead> LineReader<R> {
     pub(crate) fn new(reader: R) -> Self {
-        Self {
-            reader,
-            line: Vec::new(),
-            carried: Vec::new(),
-            number: 0,
-            cut: false,
-        }
+        Self { reader, line: Vec::new(), carried: Vec::new(), number: 0, cut: false }
     }
 
     /// The bytes that were read last, without line feed.
@@ -52,10 +46,7 @@ impl<R: BufRead> LineReader<R> {
         self.line.clear();
         self.line.append(&mut self.carried);
         let room = (max - self.line.len()) as u64;
-        self.reader
-            .by_ref()
-            .take(room)
-            .read_until(b'\n', &mut self.line)?;
+        self.reader.by_ref().take(room).read_until(b'\n', &mut self.line)?;
         if self.line.last() == Some(&b'\n') {
             self.line.pop();
             return Ok(LineEnd::Newline);
@@ -63,11 +54,7 @@ impl<R: BufRead> LineReader<R> {
         if self.line.is_empty() {
             return Ok(LineEnd::None);
         }
-        if self.line.len() < max {
-            Ok(LineEnd::Last)
-        } else {
-            self.at_limit()
-        }
+        if self.line.len() < max { Ok(LineEnd::Last) } else { self.at_limit() }
     }
 
     /// The line is as long as allowed, which may be its whole length.
@@ -107,11 +94,7 @@ fn character_boundary(bytes: &[u8]) -> usize {
             0xF0..=0xFF => 4,
             0x00..=0x7F => 1,
         };
-        return if at > 0 && at + length > bytes.len() {
-            at
-        } else {
-            bytes.len()
-        };
+        return if at > 0 && at + length > bytes.len() { at } else { bytes.len() };
     }
     bytes.len()
 }
@@ -126,11 +109,7 @@ mod tests {
         loop {
             match lines.next(max).expect("reads from memory") {
                 LineEnd::None => return found,
-                end => found.push((
-                    String::from_utf8_lossy(lines.line()).into_owned(),
-                    lines.number(),
-                    end,
-                )),
+                end => found.push((String::from_utf8_lossy(lines.line()).into_owned(), lines.number(), end)),
             }
         }
     }
@@ -145,20 +124,11 @@ mod tests {
             ("", 3, LineEnd::Newline),
             ("c", 4, LineEnd::Last),
         ];
-        assert_eq!(
-            found,
-            expected.map(|(text, line, end)| (text.to_owned(), line, end))
-        );
+        assert_eq!(found, expected.map(|(text, line, end)| (text.to_owned(), line, end)));
     }
 
     #[test]
     fn a_line_of_exactly_the_limit_is_whole() {
-        assert_eq!(
-            all(b"abcd\nefgh", 4)
-                .iter()
-                .map(|l| l.2)
-                .collect::<Vec<_>>(),
-            [LineEnd::Newline, LineEnd::Last]
-        );
+        assert_eq!(all(b"abcd\nefgh", 4).iter().map(|l| l.2).collect::<Vec<_>>(), [LineEnd::Newline, LineEnd::Last]);
     }
 }

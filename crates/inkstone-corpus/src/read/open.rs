@@ -25,11 +25,7 @@ impl Watch<'_> {
     pub(crate) fn advance(&self, bytes: u64) -> io::Result<()> {
         self.done.set(self.done.get() + bytes);
         self.task.set(self.done.get());
-        if self.interrupt.requested() {
-            Err(io::Error::other("stopped on request"))
-        } else {
-            Ok(())
-        }
+        if self.interrupt.requested() { Err(io::Error::other("stopped on request")) } else { Ok(()) }
     }
 }
 
@@ -47,35 +43,19 @@ impl Read for Watched<'_> {
 }
 
 /// The text of a file, decompressed by its extension, behind its byte order mark.
-pub(crate) fn open_text<'a>(
-    path: &Path,
-    watch: &Rc<Watch<'a>>,
-) -> Result<Box<dyn BufRead + 'a>, CorpusError> {
+pub(crate) fn open_text<'a>(path: &Path, watch: &Rc<Watch<'a>>) -> Result<Box<dyn BufRead + 'a>, CorpusError> {
     let file = File::open(path).map_err(CorpusError::io(path))?;
-    let watched = Watched {
-        file,
-        watch: Rc::clone(watch),
-    };
+    let watched = Watched { file, watch: Rc::clone(watch) };
     let mut reader: Box<dyn Read + 'a> = match compression(path) {
-        Some(Compression::Gzip) => {
-            Box::new(flate2::bufread::MultiGzDecoder::new(buffered(watched)))
+        Some(Compression::Gzip) => Box::new(flate2::bufread::MultiGzDecoder::new(buffered(watched))),
+        Some(Compression::Zstd) => {
+            Box::new(zstd::stream::read::Decoder::with_buffer(buffered(watched)).map_err(CorpusError::io(path))?)
         }
-        Some(Compression::Zstd) => Box::new(
-            zstd::stream::read::Decoder::with_buffer(buffered(watched))
-                .map_err(CorpusError::io(path))?,
-        ),
         None => Box::new(watched),
     };
     let mut sample = Vec::new();
-    reader
-        .by_ref()
-        .take(SAMPLE_BYTES)
-        .read_to_end(&mut sample)
-        .map_err(CorpusError::io(path))?;
-    let mark = encoding::check(&sample).map_err(|guess| CorpusError::Encoding {
-        path: path.to_owned(),
-        guess,
-    })?;
+    reader.by_ref().take(SAMPLE_BYTES).read_to_end(&mut sample).map_err(CorpusError::io(path))?;
+    let mark = encoding::check(&sample).map_err(|guess| CorpusError::Encoding { path: path.to_owned(), guess })?;
     sample.drain(..mark);
     Ok(Box::new(buffered(Cursor::new(sample).chain(reader))))
 }

@@ -5,8 +5,7 @@ use std::path::Path;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
-    ArrowDictionaryKeyType, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type,
-    UInt32Type, UInt64Type,
+    ArrowDictionaryKeyType, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 use arrow_array::{Array, RecordBatch};
 use arrow_schema::{DataType, Schema};
@@ -30,31 +29,18 @@ pub(crate) fn read_parquet<R: ChunkReader + 'static>(
     sink: &mut dyn Sink,
 ) -> Result<(), CorpusError> {
     let broken = |line: u64| {
-        move |reason: String| {
-            CorpusError::malformed(path, line, format!("not a sound Parquet file: {reason}"))
-        }
+        move |reason: String| CorpusError::malformed(path, line, format!("not a sound Parquet file: {reason}"))
     };
-    let builder =
-        ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| broken(0)(e.to_string()))?;
-    let roots = string_columns(builder.schema(), columns)
-        .map_err(|reason| CorpusError::malformed(path, 0, reason))?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| broken(0)(e.to_string()))?;
+    let roots = string_columns(builder.schema(), columns).map_err(|reason| CorpusError::malformed(path, 0, reason))?;
     let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
-    let batches = builder
-        .with_projection(mask)
-        .with_batch_size(BATCH_ROWS)
-        .build()
-        .map_err(|e| broken(0)(e.to_string()))?;
+    let batches =
+        builder.with_projection(mask).with_batch_size(BATCH_ROWS).build().map_err(|e| broken(0)(e.to_string()))?;
     let mut record = 0;
     for batch in batches {
         let batch = batch.map_err(|e| broken(record + 1)(e.to_string()))?;
         for row in 0..batch.num_rows() {
-            sink.record(
-                Place {
-                    record,
-                    line: record + 1,
-                },
-                Content::Value(object(&batch, row)),
-            )?;
+            sink.record(Place { record, line: record + 1 }, Content::Value(object(&batch, row)))?;
             record += 1;
         }
     }
@@ -71,10 +57,7 @@ fn string_columns(schema: &Schema, wanted: Option<&[String]>) -> Result<Vec<usiz
     let strings: BTreeMap<_, _> = strings.map(|(at, field)| (field.name(), at)).collect();
     let position = |name: &String| {
         let all: Vec<_> = strings.keys().collect();
-        strings
-            .get(name)
-            .copied()
-            .ok_or_else(|| format!("no column of strings `{name}`, only {all:?}"))
+        strings.get(name).copied().ok_or_else(|| format!("no column of strings `{name}`, only {all:?}"))
     };
     names.iter().map(position).collect()
 }

@@ -21,35 +21,16 @@ pub(crate) struct Source {
 
 impl Source {
     pub(crate) fn new(path: PathBuf, base: &Path, format: Format) -> Result<Self, CorpusError> {
-        let bytes = std::fs::metadata(&path)
-            .map_err(CorpusError::io(&path))?
-            .len();
-        let format = if format == Format::Auto {
-            by_extension(&path).unwrap_or(Format::Text)
-        } else {
-            format
-        };
-        let name = path
-            .strip_prefix(base)
-            .unwrap_or(&path)
-            .to_string_lossy()
-            .replace('\\', "/");
-        Ok(Self {
-            path,
-            name,
-            format,
-            bytes,
-        })
+        let bytes = std::fs::metadata(&path).map_err(CorpusError::io(&path))?.len();
+        let format = if format == Format::Auto { by_extension(&path).unwrap_or(Format::Text) } else { format };
+        let name = path.strip_prefix(base).unwrap_or(&path).to_string_lossy().replace('\\', "/");
+        Ok(Self { path, name, format, bytes })
     }
 }
 
 /// The files that `paths` (files, folders, patterns; relative ones below `base`) name: sorted,
 /// each once.
-pub(crate) fn expand(
-    paths: &[String],
-    base: &Path,
-    format: Format,
-) -> Result<Vec<PathBuf>, CorpusError> {
+pub(crate) fn expand(paths: &[String], base: &Path, format: Format) -> Result<Vec<PathBuf>, CorpusError> {
     let mut files = Vec::new();
     for given in paths {
         let before = files.len();
@@ -63,9 +44,7 @@ pub(crate) fn expand(
             matches(given, base, &mut files)?;
         }
         if files.len() == before {
-            return Err(CorpusError::NoMatch {
-                pattern: given.clone(),
-            });
+            return Err(CorpusError::NoMatch { pattern: given.clone() });
         }
     }
     files.sort();
@@ -83,14 +62,8 @@ fn matches(given: &str, base: &Path, files: &mut Vec<PathBuf>) -> Result<(), Cor
     } else {
         format!("{}/{given}", glob::Pattern::escape(&base.to_string_lossy()))
     };
-    let options = glob::MatchOptions {
-        require_literal_leading_dot: true,
-        ..glob::MatchOptions::new()
-    };
-    let refuse = |reason: String| CorpusError::Pattern {
-        pattern: given.to_owned(),
-        reason,
-    };
+    let options = glob::MatchOptions { require_literal_leading_dot: true, ..glob::MatchOptions::new() };
+    let refuse = |reason: String| CorpusError::Pattern { pattern: given.to_owned(), reason };
     for entry in glob::glob_with(&whole, options).map_err(|error| refuse(error.to_string()))? {
         let path = entry.map_err(|error| {
             let path = error.path().to_owned();
@@ -104,17 +77,10 @@ fn matches(given: &str, base: &Path, files: &mut Vec<PathBuf>) -> Result<(), Cor
 }
 
 /// All files of a folder that `format` can be, hidden ones left out.
-fn walk(
-    folder: &Path,
-    format: Format,
-    depth: usize,
-    files: &mut Vec<PathBuf>,
-) -> Result<(), CorpusError> {
+fn walk(folder: &Path, format: Format, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), CorpusError> {
     for entry in std::fs::read_dir(folder).map_err(CorpusError::io(folder))? {
         let path = entry.map_err(CorpusError::io(folder))?.path();
-        let hidden = path
-            .file_name()
-            .is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
         if hidden {
             continue;
         }
@@ -130,11 +96,7 @@ fn walk(
 /// The format that a file's extension tells, `None` for an unknown one.
 fn by_extension(path: &Path) -> Option<Format> {
     let packed = compression(path).is_some();
-    let inner = if packed {
-        path.with_extension("")
-    } else {
-        path.to_owned()
-    };
+    let inner = if packed { path.with_extension("") } else { path.to_owned() };
     let extension = inner.extension()?.to_str()?.to_ascii_lowercase();
     match extension.as_str() {
         "txt" | "text" | "md" | "markdown" | "rst" | "org" => Some(Format::Text),

@@ -18,25 +18,13 @@ pub(crate) fn read_table(
     sink: &mut dyn Sink,
 ) -> Result<(), CorpusError> {
     let since_row = Cell::new(0);
-    let limited = Limited {
-        reader,
-        since_row: &since_row,
-    };
-    let mut table = csv::ReaderBuilder::new()
-        .delimiter(delimiter)
-        .flexible(true)
-        .from_reader(limited);
-    let header = header(
-        table.byte_headers().map_err(|error| broken(path, &error))?,
-        path,
-    )?;
+    let limited = Limited { reader, since_row: &since_row };
+    let mut table = csv::ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(limited);
+    let header = header(table.byte_headers().map_err(|error| broken(path, &error))?, path)?;
     let mut row = csv::ByteRecord::new();
     for record in 0.. {
         since_row.set(0);
-        if !table
-            .read_byte_record(&mut row)
-            .map_err(|error| broken(path, &error))?
-        {
+        if !table.read_byte_record(&mut row).map_err(|error| broken(path, &error))? {
             break;
         }
         let line = row.position().map_or(0, csv::Position::line);
@@ -55,21 +43,14 @@ fn header(row: &csv::ByteRecord, path: &Path) -> Result<Vec<String>, CorpusError
         CorpusError::malformed(
             path,
             1,
-            format!(
-                "the header is {}",
-                encoding::complaint(error.utf8_error(), error.as_bytes())
-            ),
+            format!("the header is {}", encoding::complaint(error.utf8_error(), error.as_bytes())),
         )
     })
 }
 
 fn object(header: &[String], row: &csv::ByteRecord) -> Result<Value, String> {
     if row.len() != header.len() {
-        return Err(format!(
-            "{} fields, where the header has {}",
-            row.len(),
-            header.len()
-        ));
+        return Err(format!("{} fields, where the header has {}", row.len(), header.len()));
     }
     let mut object = Map::new();
     for (name, field) in header.iter().zip(row) {
@@ -95,9 +76,7 @@ impl Read for Limited<'_> {
         let count = self.reader.read(buffer)?;
         self.since_row.set(self.since_row.get() + count);
         if self.since_row.get() > MAX_RECORD_BYTES {
-            return Err(io::Error::other(
-                "a row is longer than 64 MiB; is a quote never closed?",
-            ));
+            return Err(io::Error::other("a row is longer than 64 MiB; is a quote never closed?"));
         }
         Ok(count)
     }

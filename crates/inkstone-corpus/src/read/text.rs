@@ -14,14 +14,7 @@ pub(crate) fn read_text(
 ) -> Result<(), CorpusError> {
     let max = options.max_document_bytes.max(16);
     let mut lines = LineReader::new(reader);
-    let mut gatherer = Gatherer {
-        unit: options.unit,
-        max,
-        text: String::new(),
-        line: 1,
-        record: 0,
-        sink,
-    };
+    let mut gatherer = Gatherer { unit: options.unit, max, text: String::new(), line: 1, record: 0, sink };
     loop {
         let end = lines.next(max).map_err(CorpusError::io(options.path))?;
         if end == LineEnd::None {
@@ -55,10 +48,7 @@ impl Gatherer<'_> {
 
     fn emit_line(&mut self, text: &str, line: u64) -> Result<(), CorpusError> {
         let place = self.place(line);
-        self.sink.record(
-            place,
-            Content::Text(text.strip_suffix('\r').unwrap_or(text)),
-        )
+        self.sink.record(place, Content::Text(text.strip_suffix('\r').unwrap_or(text)))
     }
 
     fn add_to_paragraph(&mut self, text: &str, line: u64, end: LineEnd) -> Result<(), CorpusError> {
@@ -89,11 +79,7 @@ impl Gatherer<'_> {
             return Ok(());
         }
         let (text, place) = (std::mem::take(&mut self.text), self.place(self.line));
-        let whole = if self.unit == Unit::Paragraph {
-            text.trim_end_matches('\n')
-        } else {
-            &text
-        };
+        let whole = if self.unit == Unit::Paragraph { text.trim_end_matches('\n') } else { &text };
         self.sink.record(place, Content::Text(whole))?;
         self.text = text;
         self.text.clear();
@@ -107,9 +93,6 @@ impl Gatherer<'_> {
 
     fn place(&mut self, line: u64) -> Place {
         self.record += 1;
-        Place {
-            record: self.record - 1,
-            line,
-        }
+        Place { record: self.record - 1, line }
     }
 }

@@ -55,41 +55,29 @@ impl Header {
     /// If there is none, or it is not one of this version.
     pub fn read(folder: &Path) -> Result<Self, CorpusError> {
         let path = folder.join(HEADER_FILE);
-        let bytes = std::fs::metadata(&path)
-            .map_err(CorpusError::io(&path))?
-            .len();
+        let bytes = std::fs::metadata(&path).map_err(CorpusError::io(&path))?.len();
         if bytes > MAX_HEADER_BYTES {
             return Err(CorpusError::malformed(&path, 1, "too large for a header"));
         }
         let text = std::fs::read(&path).map_err(CorpusError::io(&path))?;
-        let header: Self = serde_json::from_slice(&text).map_err(|error| {
-            CorpusError::malformed(&path, error.line() as u64, error.to_string())
-        })?;
+        let header: Self = serde_json::from_slice(&text)
+            .map_err(|error| CorpusError::malformed(&path, error.line() as u64, error.to_string()))?;
         header.check(&path)?;
         Ok(header)
     }
 
     fn check(&self, path: &Path) -> Result<(), CorpusError> {
         let wrong = |what, expected: String, got: String| {
-            Err(CorpusError::Shard {
-                path: path.to_owned(),
-                what,
-                expected,
-                got,
-            })
+            Err(CorpusError::Shard { path: path.to_owned(), what, expected, got })
         };
         let width = Self::token_bytes(self.vocab_size);
         match self {
-            Self { format, .. } if *format != 1 => wrong(
-                "version of the layout (a newer program wrote this)",
-                "1".to_owned(),
-                format.to_string(),
-            ),
-            Self { token_bytes, .. } if *token_bytes != width => wrong(
-                "bytes of a token",
-                width.to_string(),
-                token_bytes.to_string(),
-            ),
+            Self { format, .. } if *format != 1 => {
+                wrong("version of the layout (a newer program wrote this)", "1".to_owned(), format.to_string())
+            }
+            Self { token_bytes, .. } if *token_bytes != width => {
+                wrong("bytes of a token", width.to_string(), token_bytes.to_string())
+            }
             _ => Ok(()),
         }
     }
@@ -105,23 +93,13 @@ impl Header {
         let mut header = match Self::read(folder) {
             Err(CorpusError::NotFound { .. }) => {
                 let token_bytes = Self::token_bytes(vocab_size);
-                Self {
-                    format: 1,
-                    vocab_size,
-                    token_bytes,
-                    splits: BTreeMap::new(),
-                }
+                Self { format: 1, vocab_size, token_bytes, splits: BTreeMap::new() }
             }
             other => other?,
         };
         if header.vocab_size != vocab_size {
             let (expected, got) = (header.vocab_size.to_string(), vocab_size.to_string());
-            return Err(CorpusError::Shard {
-                path,
-                what: "vocabulary of the other split",
-                expected,
-                got,
-            });
+            return Err(CorpusError::Shard { path, what: "vocabulary of the other split", expected, got });
         }
         header.splits.insert(split, summary.clone());
         header.write(&path)

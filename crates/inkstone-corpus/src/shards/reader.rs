@@ -46,32 +46,21 @@ impl TokenShard {
     /// tokens are found by [`check`](Self::check) alone.
     pub fn open(folder: &Path, split: Split) -> Result<Self, CorpusError> {
         let header = Header::read(folder)?;
-        let summary = header
-            .splits
-            .get(&split)
-            .cloned()
-            .ok_or_else(|| CorpusError::Shard {
-                path: folder.join(super::HEADER_FILE),
-                what: "splits",
-                expected: split.name().to_owned(),
-                got: "none of that name".to_owned(),
-            })?;
+        let summary = header.splits.get(&split).cloned().ok_or_else(|| CorpusError::Shard {
+            path: folder.join(super::HEADER_FILE),
+            what: "splits",
+            expected: split.name().to_owned(),
+            got: "none of that name".to_owned(),
+        })?;
         let map = |part: &'static str, count: u64, width: usize| {
-            Mapped::open(
-                folder.join(format!("{}.{part}", split.name())),
-                part,
-                (count, width),
-            )
+            Mapped::open(folder.join(format!("{}.{part}", split.name())), part, (count, width))
         };
         let shard = Self {
             vocab_size: header.vocab_size,
             token_bytes: header.token_bytes,
             tokens: map("tokens", summary.tokens, header.token_bytes)?,
             index: map("index", summary.documents, INDEX_ENTRY)?,
-            mask: summary
-                .masked
-                .then(|| map("mask", summary.tokens, 1))
-                .transpose()?,
+            mask: summary.masked.then(|| map("mask", summary.tokens, 1)).transpose()?,
             summary,
         };
         shard.check_boundaries()?;
@@ -97,12 +86,7 @@ impl TokenShard {
     }
 
     fn wrong_index(&self, what: &'static str, expected: String, got: String) -> CorpusError {
-        CorpusError::Shard {
-            path: self.index.path.clone(),
-            what,
-            expected,
-            got,
-        }
+        CorpusError::Shard { path: self.index.path.clone(), what, expected, got }
     }
 
     /// Reads everything and compares it with the hashes of the header. A program that trains on
@@ -111,24 +95,11 @@ impl TokenShard {
     /// # Errors
     /// If a file is not what was written; the error names it.
     pub fn check(&self) -> Result<(), CorpusError> {
-        for file in [Some(&self.tokens), Some(&self.index), self.mask.as_ref()]
-            .into_iter()
-            .flatten()
-        {
-            let expected = self
-                .summary
-                .blake3
-                .get(file.part)
-                .cloned()
-                .unwrap_or_default();
+        for file in [Some(&self.tokens), Some(&self.index), self.mask.as_ref()].into_iter().flatten() {
+            let expected = self.summary.blake3.get(file.part).cloned().unwrap_or_default();
             let got = blake3::hash(file.bytes()).to_hex().to_string();
             if expected != got {
-                return Err(CorpusError::Shard {
-                    path: file.path.clone(),
-                    what: "BLAKE3",
-                    expected,
-                    got,
-                });
+                return Err(CorpusError::Shard { path: file.path.clone(), what: "BLAKE3", expected, got });
             }
         }
         Ok(())
@@ -172,21 +143,14 @@ impl TokenShard {
         let entry = &self.index.bytes()[number * INDEX_ENTRY..(number + 1) * INDEX_ENTRY];
         let mut id = [0; 16];
         id.copy_from_slice(&entry[8..]);
-        TokenDocument {
-            id: DocumentId(u128::from_le_bytes(id)),
-            range: self.range(number),
-        }
+        TokenDocument { id: DocumentId(u128::from_le_bytes(id)), range: self.range(number) }
     }
 
     /// The tokens of a document, which [`open`](Self::open) found to be in order.
     pub(crate) fn range(&self, number: usize) -> Range<u64> {
         let start = self.start(number);
         let last = number + 1 >= self.n_documents();
-        let end = if last {
-            self.n_tokens()
-        } else {
-            self.start(number + 1)
-        };
+        let end = if last { self.n_tokens() } else { self.start(number + 1) };
         start..end
     }
 
@@ -235,9 +199,7 @@ impl TokenShard {
 
     /// Whether a token is to be learnt.
     pub fn is_learnt(&self, token: u64) -> bool {
-        self.mask
-            .as_ref()
-            .is_none_or(|mask| mask.bytes()[token as usize] != 0)
+        self.mask.as_ref().is_none_or(|mask| mask.bytes()[token as usize] != 0)
     }
 }
 
@@ -256,27 +218,14 @@ struct Mapped {
 
 impl Mapped {
     /// Opens a file of `count` entries of `width` bytes.
-    fn open(
-        path: PathBuf,
-        part: &'static str,
-        (count, width): (u64, usize),
-    ) -> Result<Self, CorpusError> {
+    fn open(path: PathBuf, part: &'static str, (count, width): (u64, usize)) -> Result<Self, CorpusError> {
         let file = File::open(&path).map_err(CorpusError::io(&path))?;
         let got = file.metadata().map_err(CorpusError::io(&path))?.len();
         if count.checked_mul(width as u64) != Some(got) {
             let expected = count.saturating_mul(width as u64).to_string();
-            return Err(CorpusError::Shard {
-                path,
-                what: "size in bytes",
-                expected,
-                got: got.to_string(),
-            });
+            return Err(CorpusError::Shard { path, what: "size in bytes", expected, got: got.to_string() });
         }
-        let map = if got == 0 {
-            None
-        } else {
-            Some(map(&file).map_err(CorpusError::io(&path))?)
-        };
+        let map = if got == 0 { None } else { Some(map(&file).map_err(CorpusError::io(&path))?) };
         Ok(Self { path, part, map })
     }
 

@@ -37,8 +37,7 @@ impl ShardWriter {
     /// # Errors
     /// If the files can't be created.
     pub fn create(folder: &Path, split: Split, options: ShardOptions) -> Result<Self, CorpusError> {
-        let file =
-            |part: &str| HashedFile::create(&folder.join(format!("{}.{part}", split.name())));
+        let file = |part: &str| HashedFile::create(&folder.join(format!("{}.{part}", split.name())));
         Ok(Self {
             folder: folder.to_owned(),
             split,
@@ -64,12 +63,7 @@ impl ShardWriter {
     /// # Errors
     /// If an id is outside of the vocabulary, the mask is of another length (or the shard has
     /// none), or writing fails.
-    pub fn push(
-        &mut self,
-        id: DocumentId,
-        ids: &[u32],
-        mask: Option<&[bool]>,
-    ) -> Result<(), CorpusError> {
+    pub fn push(&mut self, id: DocumentId, ids: &[u32], mask: Option<&[bool]>) -> Result<(), CorpusError> {
         self.check(id, ids, mask)?;
         let start = self.summary.tokens.to_le_bytes();
         self.index.write(&start)?;
@@ -83,24 +77,13 @@ impl ShardWriter {
         Ok(())
     }
 
-    fn check(
-        &self,
-        document: DocumentId,
-        ids: &[u32],
-        mask: Option<&[bool]>,
-    ) -> Result<(), CorpusError> {
+    fn check(&self, document: DocumentId, ids: &[u32], mask: Option<&[bool]>) -> Result<(), CorpusError> {
         let vocab_size = self.options.vocab_size;
         if let Some(&id) = ids.iter().find(|&&id| id as usize >= vocab_size) {
-            return Err(CorpusError::TokenRange {
-                document,
-                id,
-                vocab_size,
-            });
+            return Err(CorpusError::TokenRange { document, id, vocab_size });
         }
         match mask {
-            Some(_) if self.mask.is_none() => {
-                Err(self.wrong_mask("no mask".to_owned(), "a mask".to_owned()))
-            }
+            Some(_) if self.mask.is_none() => Err(self.wrong_mask("no mask".to_owned(), "a mask".to_owned())),
             Some(mask) if mask.len() != ids.len() => {
                 Err(self.wrong_mask(ids.len().to_string(), mask.len().to_string()))
             }
@@ -109,22 +92,15 @@ impl ShardWriter {
     }
 
     fn wrong_mask(&self, expected: String, got: String) -> CorpusError {
-        CorpusError::Shard {
-            path: self.tokens.path.clone(),
-            what: "mask of a document",
-            expected,
-            got,
-        }
+        CorpusError::Shard { path: self.tokens.path.clone(), what: "mask of a document", expected, got }
     }
 
     fn push_tokens(&mut self, ids: &[u32]) -> Result<(), CorpusError> {
         self.bytes.clear();
         if Header::token_bytes(self.options.vocab_size) == 2 {
-            self.bytes
-                .extend(ids.iter().flat_map(|&id| (id as u16).to_le_bytes()));
+            self.bytes.extend(ids.iter().flat_map(|&id| (id as u16).to_le_bytes()));
         } else {
-            self.bytes
-                .extend(ids.iter().flat_map(|&id| id.to_le_bytes()));
+            self.bytes.extend(ids.iter().flat_map(|&id| id.to_le_bytes()));
         }
         self.tokens.write(&self.bytes)
     }
@@ -136,9 +112,7 @@ impl ShardWriter {
         };
         self.bytes.clear();
         match mask {
-            Some(mask) => self
-                .bytes
-                .extend(mask.iter().map(|&learnt| u8::from(learnt))),
+            Some(mask) => self.bytes.extend(mask.iter().map(|&learnt| u8::from(learnt))),
             None => self.bytes.resize(length, 1),
         }
         file.write(&self.bytes)?;
@@ -150,22 +124,13 @@ impl ShardWriter {
     /// # Errors
     /// If writing fails, or the folder holds a split with another vocabulary.
     pub fn finish(mut self) -> Result<ShardSummary, CorpusError> {
-        let files = [
-            ("tokens", Some(self.tokens)),
-            ("index", Some(self.index)),
-            ("mask", self.mask),
-        ];
+        let files = [("tokens", Some(self.tokens)), ("index", Some(self.index)), ("mask", self.mask)];
         for (part, file) in files {
             if let Some(file) = file {
                 self.summary.blake3.insert(part.to_owned(), file.finish()?);
             }
         }
-        Header::add(
-            &self.folder,
-            self.options.vocab_size,
-            self.split,
-            &self.summary,
-        )?;
+        Header::add(&self.folder, self.options.vocab_size, self.split, &self.summary)?;
         Ok(self.summary)
     }
 }
@@ -183,32 +148,18 @@ impl HashedFile {
         let aside = path.with_added_extension("partial");
         let file = File::create(&aside).map_err(CorpusError::io(&aside))?;
         let file = BufWriter::with_capacity(1 << 16, file);
-        Ok(Self {
-            path: path.to_owned(),
-            aside,
-            file,
-            hasher: blake3::Hasher::new(),
-        })
+        Ok(Self { path: path.to_owned(), aside, file, hasher: blake3::Hasher::new() })
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), CorpusError> {
         self.hasher.update(bytes);
-        self.file
-            .write_all(bytes)
-            .map_err(CorpusError::io(&self.aside))
+        self.file.write_all(bytes).map_err(CorpusError::io(&self.aside))
     }
 
     fn finish(self) -> Result<String, CorpusError> {
-        let Self {
-            path,
-            aside,
-            file,
-            hasher,
-        } = self;
+        let Self { path, aside, file, hasher } = self;
         let finish = || {
-            file.into_inner()
-                .map_err(std::io::IntoInnerError::into_error)?
-                .sync_all()?;
+            file.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()?;
             std::fs::rename(&aside, &path)
         };
         finish().map_err(CorpusError::io(&path))?;

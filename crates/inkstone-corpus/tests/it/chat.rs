@@ -7,11 +7,7 @@ use serde_json::{Value, json};
 use crate::support::Desk;
 
 fn turns(value: &Value) -> Vec<(Role, String)> {
-    parse_record(value)
-        .unwrap()
-        .into_iter()
-        .map(|Message { role, content }| (role, content))
-        .collect()
+    parse_record(value).unwrap().into_iter().map(|Message { role, content }| (role, content)).collect()
 }
 
 #[test]
@@ -31,33 +27,18 @@ fn every_form_gives_the_same_turns() {
         json!({ "prompt": [{ "role": "system", "content": "Be brief." }, { "role": "user", "content": "Hi" }],
             "completion": [{ "role": "assistant", "content": "Hello" }] }),
     ];
-    let expected = [
-        (Role::System, "Be brief."),
-        (Role::User, "Hi"),
-        (Role::Assistant, "Hello"),
-    ];
+    let expected = [(Role::System, "Be brief."), (Role::User, "Hi"), (Role::Assistant, "Hello")];
     for record in records {
-        assert_eq!(
-            turns(&record),
-            expected.map(|(role, text)| (role, text.to_owned())),
-            "{record}"
-        );
+        assert_eq!(turns(&record), expected.map(|(role, text)| (role, text.to_owned())), "{record}");
     }
 }
 
 #[test]
 fn alpaca_with_input_and_history() {
-    let record = json!({ "instruction": "Add", "input": "1 2", "output": "3", "history": [["Hi", "Hello"]], "system": "" });
-    let expected = [
-        (Role::User, "Hi"),
-        (Role::Assistant, "Hello"),
-        (Role::User, "Add\n1 2"),
-        (Role::Assistant, "3"),
-    ];
-    assert_eq!(
-        turns(&record),
-        expected.map(|(role, text)| (role, text.to_owned()))
-    );
+    let record =
+        json!({ "instruction": "Add", "input": "1 2", "output": "3", "history": [["Hi", "Hello"]], "system": "" });
+    let expected = [(Role::User, "Hi"), (Role::Assistant, "Hello"), (Role::User, "Add\n1 2"), (Role::Assistant, "3")];
+    assert_eq!(turns(&record), expected.map(|(role, text)| (role, text.to_owned())));
 }
 
 #[test]
@@ -67,60 +48,27 @@ fn tools_speak_between() {
         { "role": "assistant", "content": null, "tool_calls": [{ "function": { "name": "weather" } }] },
         { "role": "tool", "content": "no" }, { "role": "assistant", "content": "No." } ] });
     let found = turns(&record);
-    assert_eq!(
-        found[1],
-        (
-            Role::Assistant,
-            r#"[{"function":{"name":"weather"}}]"#.to_owned()
-        )
-    );
+    assert_eq!(found[1], (Role::Assistant, r#"[{"function":{"name":"weather"}}]"#.to_owned()));
     assert_eq!(found[2].0, Role::Tool);
 }
 
 #[test]
 fn what_can_not_be_learnt_says_why() {
     let messages = |turns: &[(&str, &str)]| {
-        let list: Vec<_> = turns
-            .iter()
-            .map(|(role, content)| json!({ "role": role, "content": content }))
-            .collect();
+        let list: Vec<_> = turns.iter().map(|(role, content)| json!({ "role": role, "content": content })).collect();
         json!({ "messages": list })
     };
     let cases = [
         (messages(&[("user", "Hi")]), "no turn of the assistant"),
         (messages(&[]), "no turn of the assistant"),
-        (
-            messages(&[("user", " "), ("assistant", "Hello")]),
-            "turn 1: the User says nothing",
-        ),
-        (
-            messages(&[("user", "Hi"), ("assistant", "")]),
-            "turn 2: the Assistant says nothing",
-        ),
-        (
-            messages(&[("assistant", "Hello")]),
-            "turn 1: Assistant can't speak first",
-        ),
-        (
-            messages(&[("user", "a"), ("user", "b"), ("assistant", "c")]),
-            "turn 2: User can't speak after User",
-        ),
-        (
-            messages(&[("user", "a"), ("system", "b"), ("assistant", "c")]),
-            "turn 2: System can't speak after User",
-        ),
-        (
-            messages(&[("user", "a"), ("wizard", "b")]),
-            "turn 2: unknown role `wizard`",
-        ),
-        (
-            json!({ "messages": "Hi" }),
-            "`messages` is not a list of turns but a string",
-        ),
-        (
-            json!({ "instruction": "Hi", "output": 3 }),
-            "`output` is not a string but a number",
-        ),
+        (messages(&[("user", " "), ("assistant", "Hello")]), "turn 1: the User says nothing"),
+        (messages(&[("user", "Hi"), ("assistant", "")]), "turn 2: the Assistant says nothing"),
+        (messages(&[("assistant", "Hello")]), "turn 1: Assistant can't speak first"),
+        (messages(&[("user", "a"), ("user", "b"), ("assistant", "c")]), "turn 2: User can't speak after User"),
+        (messages(&[("user", "a"), ("system", "b"), ("assistant", "c")]), "turn 2: System can't speak after User"),
+        (messages(&[("user", "a"), ("wizard", "b")]), "turn 2: unknown role `wizard`"),
+        (json!({ "messages": "Hi" }), "`messages` is not a list of turns but a string"),
+        (json!({ "instruction": "Hi", "output": 3 }), "`output` is not a string but a number"),
         (
             json!({ "instruction": "Hi", "chosen": "a" }),
             "no known form of chat data (the record has `instruction`, `chosen`)",
@@ -136,41 +84,19 @@ fn what_can_not_be_learnt_says_why() {
 #[test]
 fn the_stage_splits_deduplicates_and_reports() {
     let mut lines: Vec<_> = (0..100)
-        .map(|n| {
-            json!({ "prompt": format!("{n}+1?"), "completion": (n + 1).to_string() }).to_string()
-        })
+        .map(|n| json!({ "prompt": format!("{n}+1?"), "completion": (n + 1).to_string() }).to_string())
         .collect();
     lines.insert(3, json!({ "prompt": "only asked" }).to_string());
     lines.push(lines[0].clone());
     let desk = Desk::with(&[("a.jsonl", lines.join("\n").as_bytes())]);
-    let metrics = desk
-        .chat(&["a.jsonl"], json!({ "validation": 0.1, "split": "tail" }))
-        .unwrap();
+    let metrics = desk.chat(&["a.jsonl"], json!({ "validation": 0.1, "split": "tail" })).unwrap();
+    assert_eq!((metrics["conversations"].as_u64(), metrics["duplicates"].as_u64()), (Some(100), Some(1)));
     assert_eq!(
-        (
-            metrics["conversations"].as_u64(),
-            metrics["duplicates"].as_u64()
-        ),
-        (Some(100), Some(1))
-    );
-    assert_eq!(
-        (
-            metrics["train_conversations"].as_u64(),
-            metrics["validation_conversations"].as_u64()
-        ),
+        (metrics["train_conversations"].as_u64(), metrics["validation_conversations"].as_u64()),
         (Some(90), Some(10))
     );
     let validation = desk.conversations(Split::Validation);
-    assert_eq!(
-        validation[9].messages[1],
-        Message {
-            role: Role::Assistant,
-            content: "100".to_owned()
-        }
-    );
-    assert_eq!(
-        (&validation[9].meta["source"], &validation[9].meta["line"]),
-        (&json!("a.jsonl"), &json!(101))
-    );
+    assert_eq!(validation[9].messages[1], Message { role: Role::Assistant, content: "100".to_owned() });
+    assert_eq!((&validation[9].meta["source"], &validation[9].meta["line"]), (&json!("a.jsonl"), &json!(101)));
     assert_eq!(desk.report()["bad_records"][0]["line"], 4);
 }

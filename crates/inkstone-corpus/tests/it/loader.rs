@@ -27,35 +27,19 @@ fn shard(lengths: &[usize], masks: Option<&[Vec<bool>]>) -> Arc<TokenShard> {
 }
 
 fn config(packing: Packing, batch_size: usize, context: usize) -> LoaderConfig {
-    LoaderConfig {
-        batch_size,
-        context,
-        packing,
-        separate_documents: true,
-        shuffle: true,
-        seed: 3,
-        pad_id: PAD,
-    }
+    LoaderConfig { batch_size, context, packing, separate_documents: true, shuffle: true, seed: 3, pad_id: PAD }
 }
 
 fn rows(batch: &Batch) -> impl Iterator<Item = (&[u32], &[i32], &[u32])> {
     let width = batch.context;
-    batch
-        .ids
-        .chunks(width)
-        .zip(batch.labels.chunks(width))
-        .zip(batch.starts.chunks(width))
-        .map(|((i, l), s)| (i, l, s))
+    batch.ids.chunks(width).zip(batch.labels.chunks(width)).zip(batch.starts.chunks(width)).map(|((i, l), s)| (i, l, s))
 }
 
 /// The ids of an epoch, in order, without padding.
 fn epoch_ids(loader: &mut Loader, epoch: u64) -> Vec<u32> {
     let begin: u64 = (0..epoch).map(|e| loader.windows_per_epoch(e)).sum();
     let windows = loader.windows_per_epoch(epoch);
-    (begin..begin + windows)
-        .flat_map(|window| loader.batch(window).ids)
-        .filter(|&id| id != PAD)
-        .collect()
+    (begin..begin + windows).flat_map(|window| loader.batch(window).ids).filter(|&id| id != PAD).collect()
 }
 
 fn owner(lengths: &[usize], id: u32) -> usize {
@@ -70,34 +54,21 @@ fn owner(lengths: &[usize], id: u32) -> usize {
 }
 
 fn any_config() -> impl Strategy<Value = LoaderConfig> {
-    (
-        1..5_usize,
-        1..20_usize,
-        any::<bool>(),
-        any::<bool>(),
-        any::<bool>(),
-        any::<u64>(),
+    (1..5_usize, 1..20_usize, any::<bool>(), any::<bool>(), any::<bool>(), any::<u64>()).prop_map(
+        |(batch_size, context, whole, separate_documents, shuffle, seed)| LoaderConfig {
+            batch_size,
+            context,
+            packing: if whole { Packing::Whole } else { Packing::Stream },
+            separate_documents,
+            shuffle,
+            seed,
+            pad_id: PAD,
+        },
     )
-        .prop_map(
-            |(batch_size, context, whole, separate_documents, shuffle, seed)| LoaderConfig {
-                batch_size,
-                context,
-                packing: if whole {
-                    Packing::Whole
-                } else {
-                    Packing::Stream
-                },
-                separate_documents,
-                shuffle,
-                seed,
-                pad_id: PAD,
-            },
-        )
 }
 
 fn any_lengths() -> impl Strategy<Value = Vec<usize>> {
-    prop::collection::vec(0..25_usize, 1..80)
-        .prop_filter("some token", |lengths| lengths.iter().sum::<usize>() > 0)
+    prop::collection::vec(0..25_usize, 1..80).prop_filter("some token", |lengths| lengths.iter().sum::<usize>() > 0)
 }
 
 proptest! {
@@ -163,15 +134,8 @@ fn check_position(
     } else if let Some(&next) = ids.get(at + 1).filter(|&&next| next != PAD) {
         prop_assert_eq!(label, next as i32);
     }
-    let begin = (0..=at)
-        .rev()
-        .take_while(|&t| owner(lengths, ids[t]) == document)
-        .last()
-        .unwrap_or(at);
-    prop_assert_eq!(
-        starts[at] as usize,
-        if config.separate_documents { begin } else { 0 }
-    );
+    let begin = (0..=at).rev().take_while(|&t| owner(lengths, ids[t]) == document).last().unwrap_or(at);
+    prop_assert_eq!(starts[at] as usize, if config.separate_documents { begin } else { 0 });
     Ok(())
 }
 
@@ -179,11 +143,7 @@ fn check_position(
 fn the_shuffle_differs_by_epoch_and_seed_only() {
     let shard = shard(&[5; 100], None);
     let ids = |seed: u64, epoch: u64, shuffle: bool| {
-        let config = LoaderConfig {
-            seed,
-            shuffle,
-            ..config(Packing::Stream, 1, 8)
-        };
+        let config = LoaderConfig { seed, shuffle, ..config(Packing::Stream, 1, 8) };
         epoch_ids(&mut Loader::new(Arc::clone(&shard), config).unwrap(), epoch)
     };
     assert_eq!(ids(1, 0, true), ids(1, 0, true));
@@ -199,26 +159,17 @@ fn only_marked_tokens_are_labels() {
     let mut loader = Loader::new(shard, config(Packing::Whole, 1, 8)).unwrap();
     let batch = loader.batch(0);
     assert_eq!(batch.ids, [1, 2, 3, 4, 5, 6, PAD, PAD]);
-    assert_eq!(
-        batch.labels,
-        [IGNORE, 3, 4, IGNORE, 6, IGNORE, IGNORE, IGNORE]
-    );
+    assert_eq!(batch.labels, [IGNORE, 3, 4, IGNORE, 6, IGNORE, IGNORE, IGNORE]);
     assert_eq!(batch.starts, [0, 0, 0, 0, 0, 0, 6, 6]);
 }
 
 #[test]
 fn evaluation_measures_every_token_once() {
     for packing in [Packing::Stream, Packing::Whole] {
-        let config = LoaderConfig {
-            shuffle: false,
-            ..config(packing, 3, 8)
-        };
+        let config = LoaderConfig { shuffle: false, ..config(packing, 3, 8) };
         let mut loader = Loader::new(shard(&[7; 20], None), config).unwrap();
         let batches = loader.batches_per_pass();
-        let ids: Vec<_> = (0..batches)
-            .flat_map(|index| loader.pass_batch(index).ids)
-            .filter(|&id| id != PAD)
-            .collect();
+        let ids: Vec<_> = (0..batches).flat_map(|index| loader.pass_batch(index).ids).filter(|&id| id != PAD).collect();
         assert!(ids.into_iter().eq(1..=140));
     }
 }
@@ -229,24 +180,13 @@ fn a_context_longer_than_everything_is_padded() {
     assert_eq!(loader.windows_per_epoch(0), 1);
     let batch = loader.batch(0);
     assert_eq!(batch.ids.iter().filter(|&&id| id != PAD).count(), 10);
-    assert_eq!(
-        batch
-            .labels
-            .iter()
-            .filter(|&&label| label != IGNORE)
-            .count(),
-        6
-    );
+    assert_eq!(batch.labels.iter().filter(|&&label| label != IGNORE).count(), 6);
 }
 
 #[test]
 fn nothing_to_load_is_an_error() {
-    let Err(error) = Loader::new(shard(&[0, 0], None), config(Packing::Stream, 1, 8)) else {
-        panic!("taken")
-    };
+    let Err(error) = Loader::new(shard(&[0, 0], None), config(Packing::Stream, 1, 8)) else { panic!("taken") };
     assert!(matches!(error, CorpusError::NoTokens { .. }));
-    let Err(error) = Loader::new(shard(&[1], None), config(Packing::Stream, 1, 0)) else {
-        panic!("taken")
-    };
+    let Err(error) = Loader::new(shard(&[1], None), config(Packing::Stream, 1, 0)) else { panic!("taken") };
     assert!(error.to_string().starts_with("`context`"));
 }

@@ -6,9 +6,7 @@ use std::sync::Mutex;
 
 use inkstone_corpus::chat::{Conversation, read_conversations};
 use inkstone_corpus::{ChatStage, CorpusStage, Document, Split, read_documents};
-use inkstone_recipe::{
-    Artifact, Context, Interrupt, Metrics, Progress, Silent, Stage, StageError, Task,
-};
+use inkstone_recipe::{Artifact, Context, Interrupt, Metrics, Progress, Silent, Stage, StageError, Task};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -70,12 +68,8 @@ impl Desk {
             "content": "c", "started": "", "ended": "", "cost": { "seconds": 0.0, "peak_bytes": null, "joules": null },
             "predicted": null, "metrics": {}, "files": [], "logs": [],
         });
-        let (folder, manifest) = (
-            self.folder.path().join(name),
-            serde_json::from_value(manifest).unwrap(),
-        );
-        self.inputs
-            .insert("from".to_owned(), Artifact { folder, manifest });
+        let (folder, manifest) = (self.folder.path().join(name), serde_json::from_value(manifest).unwrap());
+        self.inputs.insert("from".to_owned(), Artifact { folder, manifest });
     }
 
     pub(crate) fn out(&self) -> PathBuf {
@@ -91,16 +85,7 @@ impl Desk {
         std::fs::create_dir_all(&state).unwrap();
         let base = self.folder.path().to_owned();
         let talk = (&self.listener as &dyn Progress, &self.interrupt);
-        S::run(
-            &config,
-            &Context::new(
-                (self.out(), state),
-                self.inputs.clone(),
-                self.seed,
-                base,
-                talk,
-            ),
-        )
+        S::run(&config, &Context::new((self.out(), state), self.inputs.clone(), self.seed, base, talk))
     }
 
     /// Runs a `corpus` stage on `paths` with further settings.
@@ -114,24 +99,15 @@ impl Desk {
     }
 
     pub(crate) fn documents(&self, split: Split) -> Vec<Document> {
-        read_documents(&self.out(), split)
-            .unwrap()
-            .collect::<Result<_, _>>()
-            .unwrap()
+        read_documents(&self.out(), split).unwrap().collect::<Result<_, _>>().unwrap()
     }
 
     pub(crate) fn texts(&self, split: Split) -> Vec<String> {
-        self.documents(split)
-            .into_iter()
-            .map(|document| document.text)
-            .collect()
+        self.documents(split).into_iter().map(|document| document.text).collect()
     }
 
     pub(crate) fn conversations(&self, split: Split) -> Vec<Conversation> {
-        read_conversations(&self.out(), split)
-            .unwrap()
-            .collect::<Result<_, _>>()
-            .unwrap()
+        read_conversations(&self.out(), split).unwrap().collect::<Result<_, _>>().unwrap()
     }
 
     pub(crate) fn report(&self) -> Value {

@@ -26,22 +26,12 @@ fn child() {
         progress: &Silent,
         interrupt: &inkstone_recipe::Interrupt::default(),
     };
-    run(
-        &recipe,
-        &registry(),
-        &Store::open(&folder.join("runs")).unwrap(),
-        &Options::default(),
-        &environment,
-    )
-    .unwrap();
+    run(&recipe, &registry(), &Store::open(&folder.join("runs")).unwrap(), &Options::default(), &environment).unwrap();
 }
 
 fn spawn(bench: &Bench) -> std::process::Child {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command
-        .args(["--exact", "kill::child"])
-        .env(FOLDER, bench.folder.path())
-        .stdout(Stdio::null());
+    command.args(["--exact", "kill::child"]).env(FOLDER, bench.folder.path()).stdout(Stdio::null());
     command.spawn().unwrap()
 }
 
@@ -60,19 +50,10 @@ fn killed_at_many_moments_gives_the_same_bytes() {
     let report = bench.run(RECIPE, &SETS);
     for stage in report.stages {
         let expected = whole.artifact(&stage.name).manifest;
-        assert_eq!(
-            stage.artifact.manifest.content, expected.content,
-            "{}",
-            stage.name
-        );
+        assert_eq!(stage.artifact.manifest.content, expected.content, "{}", stage.name);
         stage.artifact.check().unwrap();
     }
-    assert_eq!(
-        std::fs::read_dir(bench.path("runs/.store/partial"))
-            .unwrap()
-            .count(),
-        0
-    );
+    assert_eq!(std::fs::read_dir(bench.path("runs/.store/partial")).unwrap().count(), 0);
 }
 
 #[test]
@@ -80,25 +61,12 @@ fn the_lock_ends_with_its_process() {
     let bench = Bench::new();
     std::fs::write(bench.path("toy.toml"), RECIPE).unwrap();
     let mut child = spawn(&bench);
-    while !bench
-        .path("runs/.store/partial")
-        .read_dir()
-        .is_ok_and(|mut d| d.next().is_some())
-    {
+    while !bench.path("runs/.store/partial").read_dir().is_ok_and(|mut d| d.next().is_some()) {
         std::thread::sleep(Duration::from_millis(2));
     }
-    let hurry = Options {
-        wait: false,
-        ..Options::default()
-    };
-    let error = bench
-        .run_with(RECIPE, &SETS, &hurry)
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.contains(&format!("in use by process {} (child)", child.id())),
-        "{error}"
-    );
+    let hurry = Options { wait: false, ..Options::default() };
+    let error = bench.run_with(RECIPE, &SETS, &hurry).unwrap_err().to_string();
+    assert!(error.contains(&format!("in use by process {} (child)", child.id())), "{error}");
     child.kill().unwrap();
     child.wait().unwrap();
     bench.run_with(RECIPE, &SETS, &hurry).unwrap();
@@ -109,19 +77,11 @@ fn a_second_run_waits_and_says_so() {
     let bench = Bench::new();
     std::fs::write(bench.path("toy.toml"), RECIPE).unwrap();
     let mut child = spawn(&bench);
-    while !bench
-        .path("runs/.store/partial")
-        .read_dir()
-        .is_ok_and(|mut d| d.next().is_some())
-    {
+    while !bench.path("runs/.store/partial").read_dir().is_ok_and(|mut d| d.next().is_some()) {
         std::thread::sleep(Duration::from_millis(2));
     }
     let report = bench.run(RECIPE, &SETS);
-    assert!(
-        bench.talk.text().contains("; waiting"),
-        "{}",
-        bench.talk.text()
-    );
+    assert!(bench.talk.text().contains("; waiting"), "{}", bench.talk.text());
     assert!(report.stages.iter().all(|s| s.cached));
     assert!(child.wait().unwrap().success());
 }

@@ -35,20 +35,8 @@ prop_compose! {
 fn meaning(text: &str, base: PathBuf, store: &Store) -> (Vec<String>, String) {
     let registry = registry();
     let recipe = Recipe::parse(text, "test", base, &[]).unwrap();
-    let plan = plan(
-        &recipe,
-        &registry,
-        store,
-        &Options::default(),
-        &Machine::default(),
-    )
-    .unwrap();
-    let keys = plan
-        .stages
-        .into_iter()
-        .filter_map(|s| s.key)
-        .map(|k| k.0)
-        .collect();
+    let plan = plan(&recipe, &registry, store, &Options::default(), &Machine::default()).unwrap();
+    let keys = plan.stages.into_iter().filter_map(|s| s.key).map(|k| k.0).collect();
     (keys, recipe.resolved_toml(&registry).unwrap())
 }
 

@@ -10,30 +10,14 @@ use crate::toys::{Bench, RECIPE, executed, registry};
 fn runs_in_order_and_then_from_the_cache() {
     let bench = Bench::new();
     let first = bench.run(RECIPE, &[]);
-    assert_eq!(
-        executed(&first),
-        ["corpus", "loud", "slow", "letters.upper", "letters"]
-    );
+    assert_eq!(executed(&first), ["corpus", "loud", "slow", "letters.upper", "letters"]);
     let text = fs::read_to_string(bench.path("runs/toy/loud/text.txt")).unwrap();
     assert_eq!(text, "ONE TWO 砚ONE TWO 砚");
-    assert!(
-        bench.talk.text().contains("[2/5] loud (upper): never run"),
-        "{}",
-        bench.talk.text()
-    );
+    assert!(bench.talk.text().contains("[2/5] loud (upper): never run"), "{}", bench.talk.text());
     let second = bench.run(RECIPE, &[]);
     assert!(executed(&second).is_empty());
-    assert!(
-        bench.talk.text().contains("[5/5] letters (count): cached"),
-        "{}",
-        bench.talk.text()
-    );
-    assert_eq!(
-        fs::read_dir(bench.path("runs/.store/partial"))
-            .unwrap()
-            .count(),
-        0
-    );
+    assert!(bench.talk.text().contains("[5/5] letters (count): cached"), "{}", bench.talk.text());
+    assert_eq!(fs::read_dir(bench.path("runs/.store/partial")).unwrap().count(), 0);
 }
 
 #[test]
@@ -68,12 +52,7 @@ fn links_are_relative_and_lead_to_content() {
 #[test]
 fn same_key_same_content_in_another_store() {
     let (a, b) = (Bench::new(), Bench::new());
-    for (x, y) in a
-        .run(RECIPE, &[])
-        .stages
-        .iter()
-        .zip(b.run(RECIPE, &[]).stages)
-    {
+    for (x, y) in a.run(RECIPE, &[]).stages.iter().zip(b.run(RECIPE, &[]).stages) {
         assert_eq!(x.artifact.manifest.key, y.artifact.manifest.key);
         assert_eq!(x.artifact.manifest.content, y.artifact.manifest.content);
     }
@@ -83,10 +62,7 @@ fn same_key_same_content_in_another_store() {
 fn names_and_order_of_stages_do_not_matter() {
     let bench = Bench::new();
     bench.run(RECIPE, &[]);
-    let renamed = RECIPE
-        .replace("loud", "shout")
-        .replace("corpus]", "texts]")
-        .replace("\"corpus\"", "\"texts\"");
+    let renamed = RECIPE.replace("loud", "shout").replace("corpus]", "texts]").replace("\"corpus\"", "\"texts\"");
     assert!(executed(&bench.run(&renamed, &[])).is_empty());
     let (head, stages) = RECIPE.split_once("[corpus]").unwrap();
     let (first, rest) = stages.split_once("[loud]").unwrap();
@@ -100,10 +76,7 @@ fn each_ingredient_counts() {
     let bench = Bench::new();
     bench.run(RECIPE, &[]);
     assert_eq!(executed(&bench.run(RECIPE, &["slow.steps=6"])), ["slow"]);
-    assert_eq!(
-        executed(&bench.run(RECIPE, &["loud.options.prefix=x"])),
-        ["loud", "slow", "letters.upper", "letters"]
-    );
+    assert_eq!(executed(&bench.run(RECIPE, &["loud.options.prefix=x"])), ["loud", "slow", "letters.upper", "letters"]);
     fs::write(bench.path("a.txt"), "uno ").unwrap();
     let all = ["corpus", "loud", "slow", "letters.upper", "letters"];
     assert_eq!(executed(&bench.run(RECIPE, &[])), all);
@@ -113,35 +86,19 @@ fn each_ingredient_counts() {
 #[test]
 fn set_takes_toml_values_and_bare_strings() {
     let bench = Bench::new();
-    let sets = [
-        "loud.times=3",
-        "loud.style=lower",
-        "corpus.paths=[\"a.txt\"]",
-        "loud.options.prefix='> '",
-        "name=other",
-    ];
+    let sets =
+        ["loud.times=3", "loud.style=lower", "corpus.paths=[\"a.txt\"]", "loud.options.prefix='> '", "name=other"];
     bench.run(RECIPE, &sets);
-    assert_eq!(
-        fs::read_to_string(bench.path("runs/other/loud/text.txt")).unwrap(),
-        "> one one one "
-    );
+    assert_eq!(fs::read_to_string(bench.path("runs/other/loud/text.txt")).unwrap(), "> one one one ");
 }
 
 #[test]
 fn only_runs_what_is_named() {
     let bench = Bench::new();
-    let only = |names: &[&str]| Options {
-        only: names.iter().map(|n| (*n).to_owned()).collect(),
-        ..Options::default()
-    };
+    let only = |names: &[&str]| Options { only: names.iter().map(|n| (*n).to_owned()).collect(), ..Options::default() };
     let error = bench.run_with(RECIPE, &[], &only(&["loud"])).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "stage `loud` reads `corpus`, which is not in the cache"
-    );
-    bench
-        .run_with(RECIPE, &[], &only(&["corpus", "loud"]))
-        .unwrap();
+    assert_eq!(error.to_string(), "stage `loud` reads `corpus`, which is not in the cache");
+    bench.run_with(RECIPE, &[], &only(&["corpus", "loud"])).unwrap();
     let report = bench.run_with(RECIPE, &[], &only(&["letters"])).unwrap();
     assert_eq!(executed(&report), ["letters.upper", "letters"]);
     assert!(!bench.path("runs/toy/slow").exists());
@@ -151,23 +108,11 @@ fn only_runs_what_is_named() {
 fn from_runs_what_follows_even_when_cached() {
     let bench = Bench::new();
     bench.run(RECIPE, &[]);
-    let from = Options {
-        from: Some("slow".to_owned()),
-        ..Options::default()
-    };
-    assert_eq!(
-        executed(&bench.run_with(RECIPE, &[], &from).unwrap()),
-        ["slow"]
-    );
-    let from = Options {
-        from: Some("loud".to_owned()),
-        ..Options::default()
-    };
+    let from = Options { from: Some("slow".to_owned()), ..Options::default() };
+    assert_eq!(executed(&bench.run_with(RECIPE, &[], &from).unwrap()), ["slow"]);
+    let from = Options { from: Some("loud".to_owned()), ..Options::default() };
     let report = bench.run_with(RECIPE, &[], &from).unwrap();
-    assert_eq!(
-        executed(&report),
-        ["loud", "slow", "letters.upper", "letters"]
-    );
+    assert_eq!(executed(&report), ["loud", "slow", "letters.upper", "letters"]);
     assert_eq!(report.stages[1].reasons, ["asked for with --from"]);
 }
 
@@ -176,34 +121,22 @@ fn the_stored_recipe_gives_the_same_keys() {
     let bench = Bench::new();
     bench.run(RECIPE, &["loud.times=4"]);
     let stored = bench.artifact("letters").manifest.recipe_toml;
-    assert!(
-        stored.contains("times = 4") && stored.contains("wide = false"),
-        "{stored}"
-    );
+    assert!(stored.contains("times = 4") && stored.contains("wide = false"), "{stored}");
     assert!(executed(&bench.run(&stored, &[])).is_empty());
-    let again = bench
-        .recipe(&stored, &[])
-        .unwrap()
-        .resolved_toml(&registry())
-        .unwrap();
+    let again = bench.recipe(&stored, &[]).unwrap().resolved_toml(&registry()).unwrap();
     assert_eq!(again, stored);
 }
 
 #[test]
 fn a_failure_names_the_stage_and_keeps_finished_work() {
     let bench = Bench::new();
-    let error = bench
-        .run_with(RECIPE, &["slow.fail_at=3"], &Options::default())
-        .unwrap_err();
+    let error = bench.run_with(RECIPE, &["slow.fail_at=3"], &Options::default()).unwrap_err();
     assert_eq!(error.to_string(), "stage `slow`: the toy broke");
     assert_eq!(error.hint().as_deref(), Some("mend it"));
     assert!(bench.path("runs/toy/loud/text.txt").exists());
     // The state is still there: the second attempt goes on from step 3.
     bench.talk.0.lock().unwrap().clear();
-    assert_eq!(
-        executed(&bench.run(RECIPE, &["slow.fail_at=3"])),
-        ["slow", "letters.upper", "letters"]
-    );
+    assert_eq!(executed(&bench.run(RECIPE, &["slow.fail_at=3"])), ["slow", "letters.upper", "letters"]);
     assert!(!bench.talk.text().contains("step 2") && bench.talk.text().contains("step 3"));
 }
 
@@ -216,13 +149,8 @@ fn an_interrupt_stops_and_the_same_command_goes_on() {
     let (interrupt, error) = (
         bench.interrupt.clone(),
         std::thread::scope(|scope| {
-            let run = scope.spawn(|| {
-                bench.run_with(
-                    RECIPE,
-                    &["slow.steps=6", "slow.pause_ms=40"],
-                    &Options::default(),
-                )
-            });
+            let run =
+                scope.spawn(|| bench.run_with(RECIPE, &["slow.steps=6", "slow.pause_ms=40"], &Options::default()));
             while !bench.talk.text().contains("step 1") {
                 std::thread::sleep(std::time::Duration::from_millis(2));
             }
@@ -230,19 +158,13 @@ fn an_interrupt_stops_and_the_same_command_goes_on() {
             run.join().unwrap().unwrap_err()
         }),
     );
-    assert!(
-        matches!(&error, RecipeError::Interrupted { stage } if stage == "slow"),
-        "{error}"
-    );
+    assert!(matches!(&error, RecipeError::Interrupted { stage } if stage == "slow"), "{error}");
     interrupt.clear();
     bench.talk.0.lock().unwrap().clear();
     bench.run(RECIPE, &["slow.steps=6", "slow.pause_ms=40"]);
     assert!(!bench.talk.text().contains("step 0"));
     assert_eq!(bench.artifact("slow").manifest.content, expected);
-    assert!(
-        bench.artifact("slow").manifest.cost.seconds >= 0.2,
-        "both attempts count"
-    );
+    assert!(bench.artifact("slow").manifest.cost.seconds >= 0.2, "both attempts count");
 }
 
 #[test]

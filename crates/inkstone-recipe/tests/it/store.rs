@@ -27,12 +27,7 @@ fn a_flipped_bit_is_found_and_named() {
     flip(&bench.path("runs/toy/loud/text.txt"));
     let error = bench.artifact("loud").check().unwrap_err();
     assert!(matches!(error, RecipeError::Corrupt { .. }));
-    assert!(
-        error
-            .to_string()
-            .contains("text.txt is damaged: its BLAKE3 is"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("text.txt is damaged: its BLAKE3 is"), "{error}");
 }
 
 #[test]
@@ -46,11 +41,7 @@ fn a_damaged_input_is_made_anew_before_it_is_used() {
     let report = bench.run(RECIPE, &["slow.steps=9"]);
     assert_eq!(executed(&report), ["loud", "slow"]);
     assert_eq!(report.stages[2].artifact.manifest.content, expected);
-    assert!(
-        bench.talk.text().contains("stage `loud` is made anew"),
-        "{}",
-        bench.talk.text()
-    );
+    assert!(bench.talk.text().contains("stage `loud` is made anew"), "{}", bench.talk.text());
 }
 
 #[test]
@@ -60,16 +51,8 @@ fn a_truncated_file_or_manifest_is_dropped_and_made_anew() {
     fs::write(bench.path("runs/toy/loud/text.txt"), "").unwrap();
     let report = bench.run(RECIPE, &[]);
     assert_eq!(executed(&report), ["loud"]);
-    assert!(
-        report.stages[1].reasons[0].contains("text.txt: it has 0 bytes"),
-        "{:?}",
-        report.stages[1].reasons
-    );
-    fs::write(
-        bench.path("runs/toy/slow/manifest.json"),
-        "{\"format\": 1, ",
-    )
-    .unwrap();
+    assert!(report.stages[1].reasons[0].contains("text.txt: it has 0 bytes"), "{:?}", report.stages[1].reasons);
+    fs::write(bench.path("runs/toy/slow/manifest.json"), "{\"format\": 1, ").unwrap();
     assert_eq!(executed(&bench.run(RECIPE, &[])), ["slow"]);
     fs::remove_file(bench.path("runs/toy/slow/manifest.json")).unwrap();
     assert_eq!(executed(&bench.run(RECIPE, &[])), ["slow"]);
@@ -83,21 +66,9 @@ fn a_newer_folder_is_left_alone() {
     let loud = bench.artifact("loud");
     edit_manifest(&loud, "\"format\": 1", "\"format\": 9");
     let error = Artifact::open(&bench.path("runs/toy/loud")).unwrap_err();
-    assert!(
-        matches!(
-            error,
-            RecipeError::Newer {
-                found: 9,
-                supported: 1,
-                ..
-            }
-        ),
-        "{error}"
-    );
+    assert!(matches!(error, RecipeError::Newer { found: 9, supported: 1, .. }), "{error}");
     assert!(error.hint().unwrap().contains("update"));
-    let error = bench
-        .run_with(RECIPE, &[], &inkstone_recipe::Options::default())
-        .unwrap_err();
+    let error = bench.run_with(RECIPE, &[], &inkstone_recipe::Options::default()).unwrap_err();
     assert!(matches!(error, RecipeError::Newer { .. }), "{error}");
     assert!(loud.folder.join("text.txt").exists());
 }
@@ -106,16 +77,9 @@ fn a_newer_folder_is_left_alone() {
 fn a_manifest_that_leads_elsewhere_is_refused() {
     let bench = Bench::new();
     bench.run(RECIPE, &[]);
-    edit_manifest(
-        &bench.artifact("loud"),
-        "\"path\": \"text.txt\"",
-        "\"path\": \"../../x\"",
-    );
+    edit_manifest(&bench.artifact("loud"), "\"path\": \"text.txt\"", "\"path\": \"../../x\"");
     let error = Artifact::open(&bench.path("runs/toy/loud")).unwrap_err();
-    assert!(
-        error.to_string().contains("leads out of the folder"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("leads out of the folder"), "{error}");
 }
 
 #[test]
@@ -138,26 +102,14 @@ fn found_by_path_link_name_and_id() {
     let content = bench.artifact("slow").manifest.content;
     let path = bench.path("runs/toy/slow").display().to_string();
     for reference in [path.as_str(), "toy/slow", &content.0, &content.0[..10]] {
-        assert_eq!(
-            store.find(reference).unwrap().manifest.content,
-            content,
-            "{reference}"
-        );
+        assert_eq!(store.find(reference).unwrap().manifest.content, content, "{reference}");
     }
     let error = store.find("toy/slov").unwrap_err();
     assert_eq!(error.hint().as_deref(), Some("did you mean `toy/slow`?"));
-    let error = store
-        .find(bench.path("texts").to_str().unwrap())
-        .unwrap_err();
-    assert!(
-        matches!(error, RecipeError::NotAnArtifact { .. }),
-        "{error}"
-    );
+    let error = store.find(bench.path("texts").to_str().unwrap()).unwrap_err();
+    assert!(matches!(error, RecipeError::NotAnArtifact { .. }), "{error}");
     let around = Store::around(&bench.artifact("slow")).unwrap();
-    assert_eq!(
-        around.runs().canonicalize().unwrap(),
-        bench.path("runs").canonicalize().unwrap()
-    );
+    assert_eq!(around.runs().canonicalize().unwrap(), bench.path("runs").canonicalize().unwrap());
 }
 
 #[test]
@@ -178,9 +130,7 @@ fn a_copy_elsewhere_is_still_an_artifact() {
 fn something_in_the_place_of_a_link_is_not_overwritten() {
     let bench = Bench::new();
     fs::create_dir_all(bench.path("runs/toy/corpus/precious")).unwrap();
-    let error = bench
-        .run_with(RECIPE, &[], &inkstone_recipe::Options::default())
-        .unwrap_err();
+    let error = bench.run_with(RECIPE, &[], &inkstone_recipe::Options::default()).unwrap_err();
     assert!(matches!(error, RecipeError::LinkBlocked { .. }), "{error}");
     assert!(bench.path("runs/toy/corpus/precious").exists());
 }
@@ -197,17 +147,11 @@ fn an_unwritable_store_names_the_path() {
 fn source_hashes_are_remembered_but_not_too_long() {
     let bench = Bench::new();
     let old = std::time::SystemTime::now() - std::time::Duration::from_secs(100);
-    let file = fs::File::options()
-        .write(true)
-        .open(bench.path("a.txt"))
-        .unwrap();
+    let file = fs::File::options().write(true).open(bench.path("a.txt")).unwrap();
     file.set_modified(old).unwrap();
     bench.run(RECIPE, &[]);
     let text = fs::read_to_string(bench.path("runs/.store/sources.json")).unwrap();
-    assert!(
-        text.contains("a.txt") && !text.contains("b.txt"),
-        "only what has settled: {text}"
-    );
+    assert!(text.contains("a.txt") && !text.contains("b.txt"), "only what has settled: {text}");
     fs::write(bench.path("a.txt"), "ONE ").unwrap();
     assert_eq!(executed(&bench.run(RECIPE, &[]))[0], "corpus");
     fs::write(bench.path("runs/.store/sources.json"), "nonsense").unwrap();
@@ -225,33 +169,19 @@ fn a_full_disk_leaves_the_old_file() {
         Err(std::io::ErrorKind::StorageFull.into())
     })
     .unwrap_err();
-    assert!(
-        error.to_string().contains("checkpoint") && error.hint().unwrap().contains("disk is full"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("checkpoint") && error.hint().unwrap().contains("disk is full"), "{error}");
     assert_eq!(fs::read(&path).unwrap(), b"old");
-    assert_eq!(
-        fs::read_dir(bench.folder.path()).unwrap().count(),
-        3,
-        "nothing is left beside it"
-    );
+    assert_eq!(fs::read_dir(bench.folder.path()).unwrap().count(), 3, "nothing is left beside it");
 }
 
 #[test]
 fn what_a_kill_left_after_publishing_is_not_gone_on_with() {
     let bench = Bench::new();
-    let key = bench.run(RECIPE, &[]).stages[2]
-        .artifact
-        .manifest
-        .key
-        .clone();
+    let key = bench.run(RECIPE, &[]).stages[2].artifact.manifest.key.clone();
     let partial = bench.path("runs/.store/partial").join(&key.0);
     fs::create_dir_all(partial.join("state")).unwrap();
     fs::write(partial.join("state/checkpoint.json"), "[5, 1]").unwrap();
-    let from = inkstone_recipe::Options {
-        from: Some("slow".to_owned()),
-        ..Default::default()
-    };
+    let from = inkstone_recipe::Options { from: Some("slow".to_owned()), ..Default::default() };
     bench.talk.0.lock().unwrap().clear();
     bench.run_with(RECIPE, &[], &from).unwrap();
     assert!(

@@ -7,9 +7,8 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use inkstone_recipe::{
-    Artifact, Context, Estimate, Forecast, ImplicitStage, Input, Interrupt, Machine, Metrics,
-    Options, Progress, Recipe, RecipeError, Registry, RunEnvironment, RunReport, Silent, Stage,
-    StageError, Store, Task, run,
+    Artifact, Context, Estimate, Forecast, ImplicitStage, Input, Interrupt, Machine, Metrics, Options, Progress,
+    Recipe, RecipeError, Registry, RunEnvironment, RunReport, Silent, Stage, StageError, Store, Task, run,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -25,26 +24,14 @@ fn finish(context: &Context<'_>, text: &str) -> Result<Metrics, StageError> {
     fs::write(&path, text).map_err(|e| StageError::from_error(e, None))?;
     let logs = context.out().join("logs");
     fs::create_dir_all(&logs).unwrap();
-    fs::write(
-        logs.join("time.txt"),
-        format!("{:?}", std::time::SystemTime::now()),
-    )
-    .unwrap();
-    Ok(Metrics::from_iter([(
-        "bytes".to_owned(),
-        json!(text.len()),
-    )]))
+    fs::write(logs.join("time.txt"), format!("{:?}", std::time::SystemTime::now())).unwrap();
+    Ok(Metrics::from_iter([("bytes".to_owned(), json!(text.len()))]))
 }
 
 fn bytes_estimate(inputs: &BTreeMap<String, Forecast>, field: &str) -> Estimate {
     let bytes = inputs[field].metrics.get("bytes").copied().unwrap_or(0.0);
     let metrics = BTreeMap::from([("bytes".to_owned(), bytes)]);
-    Estimate {
-        seconds: Some(1.0),
-        bytes: Some(bytes as u64),
-        metrics,
-        ..Estimate::default()
-    }
+    Estimate { seconds: Some(1.0), bytes: Some(bytes as u64), metrics, ..Estimate::default() }
 }
 
 /// Concatenates source files.
@@ -65,11 +52,7 @@ impl Stage for Words {
     const SUMMARY: &'static str = "concatenates files";
 
     fn validate(config: &WordsConfig) -> Result<(), String> {
-        if config.paths.is_empty() {
-            Err("`paths` is empty; name at least one file".to_owned())
-        } else {
-            Ok(())
-        }
+        if config.paths.is_empty() { Err("`paths` is empty; name at least one file".to_owned()) } else { Ok(()) }
     }
 
     fn inputs(_: &WordsConfig) -> Vec<Input> {
@@ -82,11 +65,7 @@ impl Stage for Words {
 
     fn estimate(_: &WordsConfig, _: &BTreeMap<String, Forecast>, _: &Machine) -> Estimate {
         let metrics = BTreeMap::from([("bytes".to_owned(), 40.0)]);
-        Estimate {
-            seconds: Some(2.0),
-            metrics,
-            ..Estimate::default()
-        }
+        Estimate { seconds: Some(2.0), metrics, ..Estimate::default() }
     }
 
     fn run(config: &WordsConfig, context: &Context<'_>) -> Result<Metrics, StageError> {
@@ -139,11 +118,7 @@ impl Stage for Upper {
     const SUMMARY: &'static str = "changes case";
 
     fn inputs(config: &UpperConfig) -> Vec<Input> {
-        vec![Input {
-            field: "from",
-            stage: config.from.clone(),
-            kinds: TEXT,
-        }]
+        vec![Input { field: "from", stage: config.from.clone(), kinds: TEXT }]
     }
 
     fn estimate(_: &UpperConfig, inputs: &BTreeMap<String, Forecast>, _: &Machine) -> Estimate {
@@ -156,14 +131,7 @@ impl Stage for Upper {
             Style::Upper => text.to_uppercase(),
             Style::Lower => text.to_lowercase(),
         };
-        finish(
-            context,
-            &format!(
-                "{}{}",
-                config.options.prefix,
-                text.repeat(config.times as usize)
-            ),
-        )
+        finish(context, &format!("{}{}", config.options.prefix, text.repeat(config.times as usize)))
     }
 }
 
@@ -183,11 +151,7 @@ impl Stage for Count {
     const SUMMARY: &'static str = "counts letters";
 
     fn inputs(_: &CountConfig) -> Vec<Input> {
-        vec![Input {
-            field: "upper",
-            stage: ".upper".to_owned(),
-            kinds: &["upper"],
-        }]
+        vec![Input { field: "upper", stage: ".upper".to_owned(), kinds: &["upper"] }]
     }
 
     fn implicit(config: &CountConfig) -> Vec<ImplicitStage> {
@@ -203,10 +167,7 @@ impl Stage for Count {
     }
 
     fn run(_: &CountConfig, context: &Context<'_>) -> Result<Metrics, StageError> {
-        finish(
-            context,
-            &text_of(context, "upper").chars().count().to_string(),
-        )
+        finish(context, &text_of(context, "upper").chars().count().to_string())
     }
 }
 
@@ -232,11 +193,7 @@ impl Stage for Slow {
     const SUMMARY: &'static str = "mixes letters slowly";
 
     fn inputs(config: &SlowConfig) -> Vec<Input> {
-        vec![Input {
-            field: "from",
-            stage: config.from.clone(),
-            kinds: TEXT,
-        }]
+        vec![Input { field: "from", stage: config.from.clone(), kinds: TEXT }]
     }
 
     fn estimate(_: &SlowConfig, inputs: &BTreeMap<String, Forecast>, _: &Machine) -> Estimate {
@@ -244,25 +201,18 @@ impl Stage for Slow {
     }
 
     fn run(config: &SlowConfig, context: &Context<'_>) -> Result<Metrics, StageError> {
-        assert_eq!(
-            fs::read_dir(context.out()).unwrap().count(),
-            0,
-            "out is empty at every start"
-        );
+        assert_eq!(fs::read_dir(context.out()).unwrap().count(), 0, "out is empty at every start");
         let text = text_of(context, "from");
         let checkpoint = context.state().join("checkpoint.json");
         let saved = fs::read_to_string(&checkpoint).ok();
-        let (start, mut sum): (u64, u64) =
-            saved.map_or((0, context.seed), |s| serde_json::from_str(&s).unwrap());
+        let (start, mut sum): (u64, u64) = saved.map_or((0, context.seed), |s| serde_json::from_str(&s).unwrap());
         fs::write(context.out().join("half-made"), "x").unwrap();
         for step in start..config.steps {
             context.check_interrupt()?;
             if start == 0 && config.fail_at == Some(step) {
                 return Err(StageError::failed("the toy broke", "mend it"));
             }
-            sum = text
-                .bytes()
-                .fold(sum, |s, b| s.wrapping_mul(31).wrapping_add(u64::from(b)));
+            sum = text.bytes().fold(sum, |s, b| s.wrapping_mul(31).wrapping_add(u64::from(b)));
             let bytes = serde_json::to_vec(&(step + 1, sum)).unwrap();
             inkstone_recipe::fs::write_atomic(&checkpoint, &bytes).unwrap();
             context.progress.say(&format!("step {step}"));
@@ -289,11 +239,7 @@ impl Stage for Noisy {
     const SUMMARY: &'static str = "depends on the clock";
 
     fn inputs(config: &NoisyConfig) -> Vec<Input> {
-        vec![Input {
-            field: "from",
-            stage: config.from.clone(),
-            kinds: TEXT,
-        }]
+        vec![Input { field: "from", stage: config.from.clone(), kinds: TEXT }]
     }
 
     fn estimate(_: &NoisyConfig, _: &BTreeMap<String, Forecast>, _: &Machine) -> Estimate {
@@ -319,11 +265,7 @@ impl Stage for UpperTwo {
         Upper::inputs(config)
     }
 
-    fn estimate(
-        config: &UpperConfig,
-        inputs: &BTreeMap<String, Forecast>,
-        machine: &Machine,
-    ) -> Estimate {
+    fn estimate(config: &UpperConfig, inputs: &BTreeMap<String, Forecast>, machine: &Machine) -> Estimate {
         Upper::estimate(config, inputs, machine)
     }
 
@@ -334,12 +276,7 @@ impl Stage for UpperTwo {
 
 pub(crate) fn registry() -> Registry {
     let mut registry = Registry::new();
-    registry
-        .add::<Words>()
-        .add::<Upper>()
-        .add::<Count>()
-        .add::<Slow>()
-        .add::<Noisy>();
+    registry.add::<Words>().add::<Upper>().add::<Count>().add::<Slow>().add::<Noisy>();
     registry
 }
 
@@ -402,11 +339,7 @@ impl Bench {
         fs::create_dir(folder.path().join("texts")).unwrap();
         fs::write(folder.path().join("a.txt"), "one ").unwrap();
         fs::write(folder.path().join("texts/b.txt"), "two 砚").unwrap();
-        Self {
-            folder,
-            talk: Talk::default(),
-            interrupt: Interrupt::default(),
-        }
+        Self { folder, talk: Talk::default(), interrupt: Interrupt::default() }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -435,20 +368,9 @@ impl Bench {
         Recipe::load(&path, &sets)
     }
 
-    pub(crate) fn run_with(
-        &self,
-        text: &str,
-        sets: &[&str],
-        options: &Options,
-    ) -> Result<RunReport, RecipeError> {
+    pub(crate) fn run_with(&self, text: &str, sets: &[&str], options: &Options) -> Result<RunReport, RecipeError> {
         let recipe = self.recipe(text, sets)?;
-        run(
-            &recipe,
-            &registry(),
-            &self.store(),
-            options,
-            &self.environment(),
-        )
+        run(&recipe, &registry(), &self.store(), options, &self.environment())
     }
 
     pub(crate) fn run(&self, text: &str, sets: &[&str]) -> RunReport {
@@ -470,10 +392,5 @@ impl Bench {
 
 /// The stages that were executed.
 pub(crate) fn executed(report: &RunReport) -> Vec<&str> {
-    report
-        .stages
-        .iter()
-        .filter(|s| !s.cached)
-        .map(|s| s.name.as_str())
-        .collect()
+    report.stages.iter().filter(|s| !s.cached).map(|s| s.name.as_str()).collect()
 }

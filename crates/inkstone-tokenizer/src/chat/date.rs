@@ -18,15 +18,7 @@ const MONTHS: [&str; 12] = [
     "November",
     "December",
 ];
-const DAYS: [&str; 7] = [
-    "Sunday",
-    "Monday",
-    "Tuesday",
-    "Wednesday",
-    "Thursday",
-    "Friday",
-    "Saturday",
-];
+const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 
 /// What time a template sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,18 +41,11 @@ struct Moment {
 impl Clock {
     fn moment(self) -> Moment {
         let seconds = match self {
-            Self::Now => SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .map_or(0, |since| since.as_secs() as i64),
+            Self::Now => SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64),
             Self::Training => days_from_civil(TRAINING_DATE) * 86_400,
         };
         let (year, month, day) = civil_from_days(seconds.div_euclid(86_400));
-        Moment {
-            seconds,
-            year,
-            month,
-            day,
-        }
+        Moment { seconds, year, month, day }
     }
 
     /// The time in a format of C's `strftime`.
@@ -91,9 +76,7 @@ impl Clock {
 
 impl Moment {
     fn directive(&self, directive: Option<char>) -> Result<String, String> {
-        let Self {
-            year, month, day, ..
-        } = *self;
+        let Self { year, month, day, .. } = *self;
         let second = self.seconds.rem_euclid(86_400);
         let (hour, minute) = (second / 3600, second / 60 % 60);
         let month_name = MONTHS[(month as usize - 1) % 12];
@@ -140,8 +123,7 @@ fn civil_from_days(days: i64) -> (i64, u32, u32) {
     let shifted = days + 719_468;
     let era = shifted.div_euclid(146_097);
     let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted_month = (5 * day_of_year + 2) / 153;
     let day = (day_of_year - (153 * shifted_month + 2) / 5 + 1) as u32;
@@ -156,11 +138,7 @@ mod tests {
 
     #[test]
     fn dates_there_and_back() {
-        for (date, days) in [
-            ((1970, 1, 1), 0),
-            ((2000, 2, 29), 11_016),
-            ((2026, 1, 1), 20_454),
-        ] {
+        for (date, days) in [((1970, 1, 1), 0), ((2000, 2, 29), 11_016), ((2026, 1, 1), 20_454)] {
             assert_eq!(days_from_civil(date), days);
             assert_eq!(civil_from_days(days), date);
         }
@@ -173,10 +151,7 @@ mod tests {
     fn formats() {
         let format = |text: &str| Clock::Training.format(text);
         assert_eq!(format("%d %b %Y").as_deref(), Ok("01 Jan 2026"));
-        assert_eq!(
-            format("%A, %B %-d; %j %H:%M").as_deref(),
-            Ok("Thursday, January 1; 001 00:00")
-        );
+        assert_eq!(format("%A, %B %-d; %j %H:%M").as_deref(), Ok("Thursday, January 1; 001 00:00"));
         assert_eq!(format("%I %p 100%%").as_deref(), Ok("12 AM 100%"));
         assert!(format("%Q").is_err());
         assert!(format("%").is_err());

@@ -34,29 +34,19 @@ impl Tokenizer {
             return Err(TokenizerError::NoAssistantTurn);
         }
         let (rendered, guard) = self.render(messages, false, Clock::Training)?;
-        let spans = if self.chat()?.is_marked() {
-            rendered.spans.clone()
-        } else {
-            self.spans_by_prefix(messages, &rendered)?
-        };
+        let spans =
+            if self.chat()?.is_marked() { rendered.spans.clone() } else { self.spans_by_prefix(messages, &rendered)? };
         if spans.is_empty() {
             return Err(self.no_mask());
         }
         let placed = self.place(&rendered, &guard)?;
-        Ok(placed
-            .into_iter()
-            .map(|(id, range)| (id, is_within(&range, &spans)))
-            .unzip())
+        Ok(placed.into_iter().map(|(id, range)| (id, is_within(&range, &spans))).unzip())
     }
 
     /// The special token after what the assistant says, in a probe.
     pub(crate) fn end_of_turn(&self) -> Option<u32> {
         let probe = [("user", PROBE), ("assistant", PROBE)].map(|(role, content)| Message {
-            role: if role == "user" {
-                Role::User
-            } else {
-                Role::Assistant
-            },
+            role: if role == "user" { Role::User } else { Role::Assistant },
             content: content.to_owned(),
         });
         let text = self.render(&probe, false, Clock::Training).ok()?.0.text;
@@ -71,26 +61,16 @@ impl Tokenizer {
 
     fn no_mask(&self) -> TokenizerError {
         let name = self.template.as_ref().map_or("", ChatTemplate::name);
-        TokenizerError::NoMask {
-            name: name.to_owned(),
-        }
+        TokenizerError::NoMask { name: name.to_owned() }
     }
 
-    fn render(
-        &self,
-        messages: &[Message],
-        prompt: bool,
-        clock: Clock,
-    ) -> Result<(Rendered, Guard)> {
+    fn render(&self, messages: &[Message], prompt: bool, clock: Clock) -> Result<(Rendered, Guard)> {
         let template = self.chat()?;
         let contents = messages.iter().map(|message| message.content.as_str());
         let mut guard = Guard::new(contents.chain([template.source()]));
         let turns: Vec<Turn> = messages
             .iter()
-            .map(|message| Turn {
-                content: guard.protect(&message.content, &self.specials),
-                role: message.role,
-            })
+            .map(|message| Turn { content: guard.protect(&message.content, &self.specials), role: message.role })
             .collect();
         let rendered = template.render(&turns, prompt, clock)?;
         Ok((Rendered::new(&rendered, &guard), guard))
@@ -102,24 +82,14 @@ impl Tokenizer {
         let mut spans = Vec::new();
         let turns = messages.iter().enumerate();
         for (number, _) in turns.filter(|(_, message)| message.role == Role::Assistant) {
-            let before = self
-                .render(&messages[..number], true, Clock::Training)?
-                .0
-                .text;
-            let after = self
-                .render(&messages[..=number], false, Clock::Training)?
-                .0
-                .text;
+            let before = self.render(&messages[..number], true, Clock::Training)?.0.text;
+            let after = self.render(&messages[..=number], false, Clock::Training)?.0.text;
             if !after.starts_with(&before) || !whole.text.starts_with(&after) {
                 return Err(self.no_mask());
             }
             let trimmed = after.trim_end();
             let ends_special = self.specials.strings().any(|s| trimmed.ends_with(s));
-            let end = if ends_special {
-                trimmed.len()
-            } else {
-                after.len()
-            };
+            let end = if ends_special { trimmed.len() } else { after.len() };
             spans.push(before.len()..end.max(before.len()));
         }
         Ok(spans)
@@ -154,10 +124,7 @@ impl Tokenizer {
 
     fn place_plain(&self, text: &str, range: Range<usize>, out: &mut Vec<Placed>) -> Result<()> {
         let piece = &text[range.clone()];
-        let encoding = self
-            .plain
-            .encode(piece, false)
-            .map_err(TokenizerError::encode)?;
+        let encoding = self.plain.encode(piece, false).map_err(TokenizerError::encode)?;
         let tokens = placed(&encoding, range.start);
         if tokens.iter().any(|(id, _)| self.is_control(*id)) {
             let ids = self.encode(piece)?;
@@ -171,35 +138,20 @@ impl Tokenizer {
 
 fn placed(encoding: &tokenizers::Encoding, start: usize) -> Vec<Placed> {
     let offsets = encoding.get_offsets().iter();
-    encoding
-        .get_ids()
-        .iter()
-        .zip(offsets)
-        .map(|(&id, &(from, to))| (id, start + from..start + to))
-        .collect()
+    encoding.get_ids().iter().zip(offsets).map(|(&id, &(from, to))| (id, start + from..start + to)).collect()
 }
 
 /// Whether a token shares bytes with a span, or, having none, lies in one.
 fn is_within(token: &Range<usize>, spans: &[Range<usize>]) -> bool {
-    spans
-        .iter()
-        .any(|span| token.start < span.end && (token.end > span.start || token.start >= span.start))
+    spans.iter().any(|span| token.start < span.end && (token.end > span.start || token.start >= span.start))
 }
 
 /// The end of the text before a special token, which may swallow white space.
 fn trimmed_end(text: &str, range: Range<usize>, special: &Special) -> usize {
-    if special.token.lstrip {
-        range.start + text[range].trim_end().len()
-    } else {
-        range.end
-    }
+    if special.token.lstrip { range.start + text[range].trim_end().len() } else { range.end }
 }
 
 /// How much white space after it a special token swallows.
 fn trimmed_start(text: &str, special: &Special) -> usize {
-    if special.token.rstrip {
-        text.len() - text.trim_start().len()
-    } else {
-        0
-    }
+    if special.token.rstrip { text.len() - text.trim_start().len() } else { 0 }
 }

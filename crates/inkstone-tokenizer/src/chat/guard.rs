@@ -30,11 +30,7 @@ impl Guard {
     /// A guard whose placeholders occur in none of `texts`.
     pub(super) fn new<'a>(texts: impl Iterator<Item = &'a str>) -> Self {
         let private = |c: &char| *c >= '\u{F0000}';
-        Self {
-            taken: texts.flat_map(str::chars).filter(private).collect(),
-            next: FIRST_PLACEHOLDER,
-            ..Self::default()
-        }
+        Self { taken: texts.flat_map(str::chars).filter(private).collect(), next: FIRST_PLACEHOLDER, ..Self::default() }
     }
 
     /// Whether no character had to be replaced.
@@ -54,15 +50,7 @@ impl Guard {
             return content.to_owned();
         }
         let characters = content.char_indices();
-        characters
-            .map(|(at, c)| {
-                if positions.contains(&at) {
-                    self.placeholder(c)
-                } else {
-                    c
-                }
-            })
-            .collect()
+        characters.map(|(at, c)| if positions.contains(&at) { self.placeholder(c) } else { c }).collect()
     }
 
     fn placeholder(&mut self, original: char) -> char {
@@ -89,17 +77,10 @@ impl Guard {
 
 /// The places of the characters to be replaced.
 fn suspicious(content: &str, specials: &Specials) -> BTreeSet<usize> {
-    let mut positions: BTreeSet<usize> = content
-        .char_indices()
-        .filter(|(_, c)| [START, END].contains(c))
-        .map(|(at, _)| at)
-        .collect();
+    let mut positions: BTreeSet<usize> =
+        content.char_indices().filter(|(_, c)| [START, END].contains(c)).map(|(at, _)| at).collect();
     for special in specials.strings() {
-        positions.extend(
-            overlapping_matches(content, special)
-                .into_iter()
-                .map(|range| range.start),
-        );
+        positions.extend(overlapping_matches(content, special).into_iter().map(|range| range.start));
         positions.extend(begins_at_end(content, special));
         positions.extend(ends_at_start(content, special));
     }
@@ -109,10 +90,7 @@ fn suspicious(content: &str, specials: &Specials) -> BTreeSet<usize> {
 /// Where the end of `content` is a beginning of `special`.
 fn begins_at_end(content: &str, special: &str) -> Vec<usize> {
     let lengths = special.char_indices().map(|(length, _)| length).skip(1);
-    lengths
-        .filter(|&length| content.ends_with(&special[..length]))
-        .map(|length| content.len() - length)
-        .collect()
+    lengths.filter(|&length| content.ends_with(&special[..length])).map(|length| content.len() - length).collect()
 }
 
 /// The start of `content`, if it is an end of `special`.

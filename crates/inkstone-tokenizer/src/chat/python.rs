@@ -25,13 +25,7 @@ pub(super) fn dumps(value: &Value, style: &Style) -> String {
         (None, None) => (", ", ": "),
         (None, Some(_)) => (",", ": "),
     };
-    Writer {
-        out: &mut out,
-        style,
-        item,
-        key,
-    }
-    .value(value, 0);
+    Writer { out: &mut out, style, item, key }.value(value, 0);
     out
 }
 
@@ -127,16 +121,8 @@ mod tests {
     fn as_python_writes_it() {
         let value = json!({"b": [1, 2.5, null, true, []], "a": "砚<\"\n\u{1}😀"});
         let line = dumps(&value, &Style::default());
-        assert_eq!(
-            line,
-            "{\"b\": [1, 2.5, null, true, []], \"a\": \"砚<\\\"\\n\\u0001😀\"}"
-        );
-        let style = Style {
-            indent: Some(2),
-            sort_keys: true,
-            ensure_ascii: true,
-            separators: None,
-        };
+        assert_eq!(line, "{\"b\": [1, 2.5, null, true, []], \"a\": \"砚<\\\"\\n\\u0001😀\"}");
+        let style = Style { indent: Some(2), sort_keys: true, ensure_ascii: true, separators: None };
         assert_eq!(
             dumps(&json!({"b": [1], "a": "😀"}), &style),
             "{\n  \"a\": \"\\ud83d\\ude00\",\n  \"b\": [\n    1\n  ]\n}"

@@ -23,9 +23,7 @@ impl Rendered {
         for c in rendered.chars() {
             match c {
                 START => begin = Some(out.text.len()),
-                END => out
-                    .spans
-                    .extend(begin.take().map(|begin| begin..out.text.len())),
+                END => out.spans.extend(begin.take().map(|begin| begin..out.text.len())),
                 c => out.push(c, guard),
             }
         }

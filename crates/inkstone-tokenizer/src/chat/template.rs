@@ -55,11 +55,7 @@ impl ChatTemplate {
     ///
     /// # Errors
     /// If it is no template; the error names the line.
-    pub(crate) fn new(
-        name: &str,
-        source: &str,
-        config: &Map<String, serde_json::Value>,
-    ) -> Result<Self> {
+    pub(crate) fn new(name: &str, source: &str, config: &Map<String, serde_json::Value>) -> Result<Self> {
         let (parsed, marked) = replace_generation(source);
         let wrong = |error: &Error| template_error(name, error);
         let environment = |clock| environment(&parsed, clock).map_err(|error| wrong(&error));
@@ -106,13 +102,9 @@ impl ChatTemplate {
         variables.extend(tokens.map(|(key, token)| (key.as_str(), Value::from(token.as_str()))));
         let template = environment.get_template("chat").map_err(wrong)?;
         let mut output = Bounded(Vec::new());
-        let rendered =
-            template.render_captured_to(variables.into_iter().collect::<Value>(), &mut output);
+        let rendered = template.render_captured_to(Value::from_pairs(variables), &mut output);
         if output.0.len() > MAX_OUTPUT_BYTES {
-            return Err(TokenizerError::TemplateOutput {
-                name: self.name.clone(),
-                limit: MAX_OUTPUT_BYTES,
-            });
+            return Err(TokenizerError::TemplateOutput { name: self.name.clone(), limit: MAX_OUTPUT_BYTES });
         }
         rendered.map_err(wrong)?;
         Ok(String::from_utf8_lossy(&output.0).into_owned())
@@ -145,11 +137,7 @@ fn template_error(name: &str, error: &Error) -> TokenizerError {
         Some(detail) => format!("{kind}: {detail}"),
         None => kind.to_string(),
     };
-    TokenizerError::Template {
-        name: name.to_owned(),
-        line: error.line().unwrap_or(0),
-        reason,
-    }
+    TokenizerError::Template { name: name.to_owned(), line: error.line().unwrap_or(0), reason }
 }
 
 fn environment(source: &str, clock: Clock) -> Result<Environment<'static>, Error> {
@@ -159,16 +147,11 @@ fn environment(source: &str, clock: Clock) -> Result<Environment<'static>, Error
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
     environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
     environment.set_fuel(Some(FUEL));
-    environment.add_function(
-        "raise_exception",
-        |message: String| -> Result<String, Error> {
-            Err(Error::new(ErrorKind::InvalidOperation, message))
-        },
-    );
+    environment.add_function("raise_exception", |message: String| -> Result<String, Error> {
+        Err(Error::new(ErrorKind::InvalidOperation, message))
+    });
     environment.add_function("strftime_now", move |format: String| {
-        clock
-            .format(&format)
-            .map_err(|reason| Error::new(ErrorKind::InvalidOperation, reason))
+        clock.format(&format).map_err(|reason| Error::new(ErrorKind::InvalidOperation, reason))
     });
     environment.add_filter("tojson", to_json);
     environment.add_filter(MARK, |text: String| format!("{START}{text}{END}"));
@@ -179,15 +162,13 @@ fn environment(source: &str, clock: Clock) -> Result<Environment<'static>, Error
 fn to_json(value: &Value, options: Kwargs) -> Result<String, Error> {
     let style = Style {
         indent: options.get("indent")?,
-        ensure_ascii: options
-            .get::<Option<bool>>("ensure_ascii")?
-            .unwrap_or(false),
+        ensure_ascii: options.get::<Option<bool>>("ensure_ascii")?.unwrap_or(false),
         sort_keys: options.get::<Option<bool>>("sort_keys")?.unwrap_or(false),
         separators: separators(options.get("separators")?),
     };
     options.assert_all_used()?;
-    let value = serde_json::to_value(value)
-        .map_err(|error| Error::new(ErrorKind::BadSerialization, error.to_string()))?;
+    let value =
+        serde_json::to_value(value).map_err(|error| Error::new(ErrorKind::BadSerialization, error.to_string()))?;
     Ok(dumps(&value, &style))
 }
 
@@ -206,11 +187,7 @@ fn replace_generation(source: &str) -> (String, bool) {
         out.push_str(before);
         let end = tag.find("%}").map_or(tag.len(), |end| end + 2);
         let (tag, after) = tag.split_at(end);
-        let word = tag
-            .trim_start_matches("{%")
-            .trim_end_matches("%}")
-            .trim_matches(['-', '+'])
-            .trim();
+        let word = tag.trim_start_matches("{%").trim_end_matches("%}").trim_matches(['-', '+']).trim();
         match word {
             "generation" => {
                 marked = true;
@@ -231,13 +208,9 @@ mod tests {
 
     #[test]
     fn generation_becomes_a_filter_on_the_same_line() {
-        let (text, marked) =
-            replace_generation("a\n{%- generation -%}\nb{% endgeneration +%}{% if x %}");
+        let (text, marked) = replace_generation("a\n{%- generation -%}\nb{% endgeneration +%}{% if x %}");
         assert!(marked);
-        assert_eq!(
-            text,
-            "a\n{%- filter inkstone_generation -%}\nb{% endfilter +%}{% if x %}"
-        );
+        assert_eq!(text, "a\n{%- filter inkstone_generation -%}\nb{% endfilter +%}{% if x %}");
         assert_eq!(replace_generation("{{ x }} {% open").0, "{{ x }} {% open");
     }
 }

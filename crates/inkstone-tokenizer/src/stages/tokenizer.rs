@@ -5,9 +5,7 @@ use std::path::{Path, PathBuf};
 
 use inkstone_corpus::chat::read_conversations;
 use inkstone_corpus::{Split, read_documents};
-use inkstone_recipe::{
-    Context, Estimate, Forecast, Input, Machine, Metrics, Stage, StageError, Task,
-};
+use inkstone_recipe::{Context, Estimate, Forecast, Input, Machine, Metrics, Stage, StageError, Task};
 use serde_json::json;
 
 use crate::chat::CHATML;
@@ -36,18 +34,9 @@ impl Stage for TokenizerStage {
     }
 
     fn inputs(config: &TokenizerConfig) -> Vec<Input> {
-        let input = |field, stage: &String, kinds| Input {
-            field,
-            stage: stage.clone(),
-            kinds,
-        };
-        let chat = config
-            .chat
-            .iter()
-            .map(|stage| input("chat", stage, &["chat"]));
-        std::iter::once(input("from", &config.from, &["corpus"]))
-            .chain(chat)
-            .collect()
+        let input = |field, stage: &String, kinds| Input { field, stage: stage.clone(), kinds };
+        let chat = config.chat.iter().map(|stage| input("chat", stage, &["chat"]));
+        std::iter::once(input("from", &config.from, &["corpus"])).chain(chat).collect()
     }
 
     fn sources(config: &TokenizerConfig, base: &Path) -> Result<Vec<PathBuf>, StageError> {
@@ -57,11 +46,7 @@ impl Stage for TokenizerStage {
         }
     }
 
-    fn estimate(
-        config: &TokenizerConfig,
-        inputs: &BTreeMap<String, Forecast>,
-        machine: &Machine,
-    ) -> Estimate {
+    fn estimate(config: &TokenizerConfig, inputs: &BTreeMap<String, Forecast>, machine: &Machine) -> Estimate {
         super::estimate::tokenizer(config, inputs, machine)
     }
 
@@ -73,9 +58,9 @@ impl Stage for TokenizerStage {
         let mut watch = |step: Step, done: u64| {
             match step {
                 Step::Counting => reading.set(done),
-                Step::Merging => learning
-                    .get_or_init(|| context.progress.task("learning merges", size, "tokens"))
-                    .set(done),
+                Step::Merging => {
+                    learning.get_or_init(|| context.progress.task("learning merges", size, "tokens")).set(done)
+                }
             }
             check(context)
         };
@@ -101,9 +86,7 @@ fn template(config: &TokenizerConfig, base: &Path) -> Result<Option<String>> {
         path => {
             let path = base.join(path);
             let source = String::from_utf8(read(&path, MAX_TEMPLATE_BYTES)?);
-            source
-                .map(Some)
-                .map_err(|_| TokenizerError::malformed(&path, "not UTF-8"))
+            source.map(Some).map_err(|_| TokenizerError::malformed(&path, "not UTF-8"))
         }
     }
 }
@@ -113,11 +96,7 @@ type Texts = Box<dyn Iterator<Item = Result<String>>>;
 
 /// The texts that are learnt from. Ids are hashes, so those below a bound are an evenly drawn sample.
 fn sample(config: &TokenizerConfig, context: &Context<'_>) -> Result<Texts> {
-    let fields = if config.chat.is_some() {
-        &["from", "chat"][..]
-    } else {
-        &["from"]
-    };
+    let fields = if config.chat.is_some() { &["from", "chat"][..] } else { &["from"] };
     let bytes = |field: &&str| {
         let metric = context.input(field).manifest.metrics.get("train_bytes");
         metric.and_then(serde_json::Value::as_f64).unwrap_or(0.0)
@@ -125,11 +104,7 @@ fn sample(config: &TokenizerConfig, context: &Context<'_>) -> Result<Texts> {
     let total: f64 = fields.iter().map(bytes).sum();
     let share = config.sample_bytes as f64 / total.max(1.0);
     let all = share >= 1.0 || !config.is_sized();
-    let bound = if all {
-        u128::MAX
-    } else {
-        (share * u128::MAX as f64) as u128
-    };
+    let bound = if all { u128::MAX } else { (share * u128::MAX as f64) as u128 };
     let corpus = documents(&context.input("from").folder, bound)?;
     if config.chat.is_none() {
         return Ok(corpus);
@@ -140,26 +115,18 @@ fn sample(config: &TokenizerConfig, context: &Context<'_>) -> Result<Texts> {
 
 fn documents(folder: &Path, bound: u128) -> Result<Texts> {
     let documents = read_documents(folder, Split::Train)?;
-    Ok(Box::new(documents.filter_map(
-        move |document| match document {
-            Ok(document) => (document.id.0 <= bound).then_some(Ok(document.text)),
-            Err(error) => Some(Err(error.into())),
-        },
-    )))
+    Ok(Box::new(documents.filter_map(move |document| match document {
+        Ok(document) => (document.id.0 <= bound).then_some(Ok(document.text)),
+        Err(error) => Some(Err(error.into())),
+    })))
 }
 
 fn messages(folder: &Path, bound: u128) -> Result<Texts> {
     let conversations = read_conversations(folder, Split::Train)?;
-    Ok(Box::new(conversations.flat_map(move |conversation| {
-        match conversation {
-            Ok(conversation) if conversation.id.0 > bound => Vec::new(),
-            Ok(conversation) => conversation
-                .messages
-                .into_iter()
-                .map(|m| Ok(m.content))
-                .collect(),
-            Err(error) => vec![Err(error.into())],
-        }
+    Ok(Box::new(conversations.flat_map(move |conversation| match conversation {
+        Ok(conversation) if conversation.id.0 > bound => Vec::new(),
+        Ok(conversation) => conversation.messages.into_iter().map(|m| Ok(m.content)).collect(),
+        Err(error) => vec![Err(error.into())],
     })))
 }
 

@@ -56,26 +56,14 @@ impl Stage for TokensStage {
     }
 
     fn inputs(config: &TokensConfig) -> Vec<Input> {
-        let input = |field, stage: &str, kinds| Input {
-            field,
-            stage: stage.to_owned(),
-            kinds,
-        };
+        let input = |field, stage: &str, kinds| Input { field, stage: stage.to_owned(), kinds };
         vec![
             input("corpus", &config.corpus, &["corpus", "chat"]),
-            input(
-                "tokenizer",
-                &config.tokenizer,
-                &["tokenizer", "pretrain", "sft"],
-            ),
+            input("tokenizer", &config.tokenizer, &["tokenizer", "pretrain", "sft"]),
         ]
     }
 
-    fn estimate(
-        config: &TokensConfig,
-        inputs: &BTreeMap<String, Forecast>,
-        machine: &Machine,
-    ) -> Estimate {
+    fn estimate(config: &TokensConfig, inputs: &BTreeMap<String, Forecast>, machine: &Machine) -> Estimate {
         super::estimate::tokens(config, inputs, machine)
     }
 
@@ -89,12 +77,7 @@ impl Stage for TokensStage {
             ));
         }
         let tokenizer = Tokenizer::load(&context.input("tokenizer").folder)?;
-        let job = Job {
-            end: end_token(config, &tokenizer)?,
-            tokenizer: &tokenizer,
-            config,
-            context,
-        };
+        let job = Job { end: end_token(config, &tokenizer)?, tokenizer: &tokenizer, config, context };
         let mut metrics = Metrics::new();
         let mut cut = 0;
         for split in Split::ALL {
@@ -116,10 +99,9 @@ impl Stage for TokensStage {
 
 fn end_token(config: &TokensConfig, tokenizer: &Tokenizer) -> Result<Option<u32>, StageError> {
     match tokenizer.eos() {
-        None if config.append_eos => Err(StageError::failed(
-            "the tokenizer has no end-of-document token",
-            "set `append_eos = false`",
-        )),
+        None if config.append_eos => {
+            Err(StageError::failed("the tokenizer has no end-of-document token", "set `append_eos = false`"))
+        }
         eos => Ok(eos.filter(|_| config.append_eos)),
     }
 }
@@ -153,11 +135,7 @@ impl Item for Document {
     fn encode(&self, job: &Job<'_>) -> Result<Encoded> {
         let mut ids = job.tokenizer.encode(&self.text)?;
         ids.extend(job.end);
-        Ok(Encoded {
-            ids,
-            mask: None,
-            cut: false,
-        })
+        Ok(Encoded { ids, mask: None, cut: false })
     }
 }
 
@@ -169,17 +147,13 @@ impl Item for Conversation {
     }
 
     fn bytes(&self) -> usize {
-        self.messages
-            .iter()
-            .map(|message| message.content.len())
-            .sum()
+        self.messages.iter().map(|message| message.content.len()).sum()
     }
 
     fn encode(&self, job: &Job<'_>) -> Result<Encoded> {
         let (mut ids, mut mask) = job.tokenizer.encode_training(&self.messages)?;
-        let room = job.config.context.map_or(usize::MAX, |context| {
-            context.saturating_sub(usize::from(job.end.is_some()))
-        });
+        let room =
+            job.config.context.map_or(usize::MAX, |context| context.saturating_sub(usize::from(job.end.is_some())));
         let mut turns: &[Message] = &self.messages;
         let mut cut = false;
         while ids.len() > room {
@@ -192,11 +166,7 @@ impl Item for Conversation {
         }
         ids.extend(job.end);
         mask.resize(ids.len(), false);
-        Ok(Encoded {
-            ids,
-            mask: Some(mask),
-            cut,
-        })
+        Ok(Encoded { ids, mask: Some(mask), cut })
     }
 }
 
@@ -229,27 +199,12 @@ impl Job<'_> {
         split: Split,
         items: impl Iterator<Item = Result<T, CorpusError>>,
     ) -> Result<Totals, StageError> {
-        let options = ShardOptions {
-            vocab_size: self.tokenizer.vocab_size(),
-            masked: T::MASKED,
-        };
+        let options = ShardOptions { vocab_size: self.tokenizer.vocab_size(), masked: T::MASKED };
         let writer = ShardWriter::create(self.context.out(), split, options)?;
-        let mut shard = Shard {
-            writer,
-            bytes: 0,
-            cut: 0,
-        };
-        let total = self
-            .context
-            .input("corpus")
-            .manifest
-            .metrics
-            .get(&format!("{}_bytes", split.name()));
+        let mut shard = Shard { writer, bytes: 0, cut: 0 };
+        let total = self.context.input("corpus").manifest.metrics.get(&format!("{}_bytes", split.name()));
         let name = format!("encoding {}", split.name());
-        let task =
-            self.context
-                .progress
-                .task(&name, total.and_then(serde_json::Value::as_u64), "B");
+        let task = self.context.progress.task(&name, total.and_then(serde_json::Value::as_u64), "B");
         let (mut batch, mut bytes) = (Vec::new(), 0);
         for item in items {
             let item = item?;
@@ -264,11 +219,7 @@ impl Job<'_> {
             }
         }
         shard.push(self, &batch)?;
-        Ok(Totals {
-            summary: shard.writer.finish()?,
-            bytes: shard.bytes,
-            cut: shard.cut,
-        })
+        Ok(Totals { summary: shard.writer.finish()?, bytes: shard.bytes, cut: shard.cut })
     }
 }
 
@@ -297,11 +248,7 @@ impl Shard {
 /// An error with the document that it came from.
 fn of_document(id: DocumentId, error: TokenizerError) -> StageError {
     let hint = error.hint();
-    StageError::Failed {
-        message: format!("document {id}: {error}"),
-        hint,
-        source: Some(Box::new(error)),
-    }
+    StageError::Failed { message: format!("document {id}: {error}"), hint, source: Some(Box::new(error)) }
 }
 
 fn add_metrics(metrics: &mut Metrics, split: Split, totals: &Totals) {
@@ -312,9 +259,7 @@ fn add_metrics(metrics: &mut Metrics, split: Split, totals: &Totals) {
     add("documents", totals.summary.documents);
     add("bytes", totals.bytes);
     add("loss_tokens", totals.summary.loss_tokens);
-    let longest = metrics
-        .get("longest_document")
-        .and_then(serde_json::Value::as_u64);
+    let longest = metrics.get("longest_document").and_then(serde_json::Value::as_u64);
     let longest = longest.unwrap_or(0).max(totals.summary.longest_document);
     metrics.insert("longest_document".to_owned(), json!(longest));
 }

@@ -12,15 +12,7 @@ const COVERAGE: f64 = 0.9995;
 pub(super) fn bytes() -> Vec<char> {
     let printable = |byte: u8| matches!(byte, b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF);
     let mut others = '\u{100}'..='\u{1FF}';
-    (0..=255)
-        .map(|byte| {
-            if printable(byte) {
-                char::from(byte)
-            } else {
-                others.next().unwrap_or('\u{100}')
-            }
-        })
-        .collect()
+    (0..=255).map(|byte| if printable(byte) { char::from(byte) } else { others.next().unwrap_or('\u{100}') }).collect()
 }
 
 /// How often each character occurs.
@@ -57,10 +49,7 @@ pub(super) fn frequent(words: &Words, room: usize) -> BTreeSet<char> {
 pub(super) fn restrict(words: &Words, alphabet: &BTreeSet<char>) -> Words {
     let mut parts = HashMap::new();
     for (word, count) in words {
-        for part in word
-            .split(|c| !alphabet.contains(&c))
-            .filter(|part| !part.is_empty())
-        {
+        for part in word.split(|c| !alphabet.contains(&c)).filter(|part| !part.is_empty()) {
             increase(&mut parts, part, *count);
         }
     }
@@ -78,10 +67,7 @@ mod tests {
         assert_eq!(ours.len(), 256);
         assert_eq!(ours.iter().collect::<BTreeSet<_>>().len(), 256);
         assert!(ours.iter().all(|c| library.contains(c)));
-        assert_eq!(
-            [ours[0], ours[32], ours[65], ours[0xAD]],
-            ['Ā', 'Ġ', 'A', 'Ń']
-        );
+        assert_eq!([ours[0], ours[32], ours[65], ours[0xAD]], ['Ā', 'Ġ', 'A', 'Ń']);
     }
 
     #[test]
@@ -90,14 +76,7 @@ mod tests {
         let kept = frequent(&words, 10);
         assert_eq!(kept, BTreeSet::from(['a', 'b']));
         let cut = restrict(&words, &kept);
-        assert_eq!(
-            cut,
-            [
-                ("a".to_owned(), 2),
-                ("ab".to_owned(), 5000),
-                ("b".to_owned(), 2)
-            ]
-        );
+        assert_eq!(cut, [("a".to_owned(), 2), ("ab".to_owned(), 5000), ("b".to_owned(), 2)]);
         assert_eq!(frequent(&words, 1), BTreeSet::from(['a']));
     }
 }

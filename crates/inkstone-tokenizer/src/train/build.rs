@@ -22,6 +22,8 @@ const PAD: &str = "<|pad|>";
 const TURN_START: &str = "<|im_start|>";
 const TURN_END: &str = "<|im_end|>";
 const UNKNOWN: &str = "<|unk|>";
+/// The unknown and the bytes, which every Unigram vocabulary has.
+const UNIGRAM_FIXED: usize = 1 + 256;
 /// What WordPiece pieces within a word begin with.
 const CONTINUING: &str = "##";
 
@@ -59,15 +61,11 @@ pub(super) fn train(
     finish(config, template, model, pipeline)
 }
 
-fn sized_model(
-    config: &TokenizerConfig,
-    words: words::Words,
-    watch: Watch<'_>,
-) -> Result<ModelWrapper> {
+fn sized_model(config: &TokenizerConfig, words: words::Words, watch: Watch<'_>) -> Result<ModelWrapper> {
     match config.algorithm {
         Algorithm::Unigram => unigram_model(config, &words),
-        Algorithm::Wordpiece => wordpiece_model(config, &words, watch),
-        _ => bpe_model(config, &words, watch),
+        Algorithm::Wordpiece => wordpiece_model(config, words, watch),
+        _ => bpe_model(config, words, watch),
     }
 }
 
@@ -77,10 +75,7 @@ fn room(config: &TokenizerConfig, least: usize) -> Result<usize> {
     let specials = added_specials(config).len();
     match asked.checked_sub(specials) {
         Some(room) if room > least => Ok(room),
-        _ => Err(TokenizerError::VocabularyTooSmall {
-            asked,
-            least: least + specials,
-        }),
+        _ => Err(TokenizerError::VocabularyTooSmall { asked, least: least + specials }),
     }
 }
 
@@ -95,42 +90,27 @@ fn check_full(config: &TokenizerConfig, got: usize, room: usize) -> Result<()> {
     })
 }
 
-fn bpe_model(
-    config: &TokenizerConfig,
-    words: &words::Words,
-    watch: Watch<'_>,
-) -> Result<ModelWrapper> {
-    let alphabet = alphabet::bytes();
+fn bpe_model(config: &TokenizerConfig, words: words::Words, watch: Watch<'_>) -> Result<ModelWrapper> {
+    let mut alphabet = alphabet::bytes();
+    alphabet.sort_unstable();
     let room = room(config, alphabet.len())?;
     let ids: HashMap<char, u32> = alphabet.iter().copied().zip(0..).collect();
     let words = words
-        .iter()
-        .map(|(word, count)| Word {
-            symbols: word.chars().filter_map(|c| ids.get(&c).copied()).collect(),
-            count: *count,
-        })
+        .into_iter()
+        .map(|(word, count)| Word { symbols: word.chars().filter_map(|c| ids.get(&c).copied()).collect(), count })
         .collect();
-    let limits = Limits {
-        size: room,
-        min_frequency: config.min_frequency,
-    };
+    let limits = Limits { size: room, min_frequency: config.min_frequency };
     let symbols = alphabet.into_iter().map(String::from).collect();
-    let learnt = learn(words, symbols, "", &limits, &mut |n| {
-        watch(Step::Merging, n)
-    })?;
+    let learnt = learn(words, symbols, "", &limits, &mut |n| watch(Step::Merging, n))?;
     check_full(config, learnt.symbols.len(), room)?;
     let model = BPE::builder().vocab_and_merges(by_name(learnt.symbols), learnt.merges);
     Ok(model.build().map_err(TokenizerError::training)?.into())
 }
 
-fn wordpiece_model(
-    config: &TokenizerConfig,
-    words: &words::Words,
-    watch: Watch<'_>,
-) -> Result<ModelWrapper> {
+fn wordpiece_model(config: &TokenizerConfig, words: words::Words, watch: Watch<'_>) -> Result<ModelWrapper> {
     let room = room(config, 3)?;
     // Each character may need two pieces, and half of the vocabulary is for longer ones.
-    let characters = alphabet::frequent(words, (room / 4).max(1));
+    let characters = alphabet::frequent(&words, (room / 4).max(1));
     let mut symbols = vec![UNKNOWN.to_owned()];
     symbols.extend(characters.iter().map(char::to_string));
     symbols.extend(characters.iter().map(|c| format!("{CONTINUING}{c}")));
@@ -139,28 +119,13 @@ fn wordpiece_model(
     let symbols_of = |word: &str| -> Option<Vec<u32>> {
         let ids: Option<Vec<u32>> = word.chars().map(|c| first.get(&c).copied()).collect();
         let ids = ids?.into_iter().enumerate();
-        Some(
-            ids.map(|(at, id)| if at == 0 { id } else { id + inner })
-                .collect(),
-        )
+        Some(ids.map(|(at, id)| if at == 0 { id } else { id + inner }).collect())
     };
     // Words with a rare character are unknown as a whole, so nothing is learnt from them.
-    let words = words
-        .iter()
-        .filter_map(|(word, count)| {
-            symbols_of(word).map(|symbols| Word {
-                symbols,
-                count: *count,
-            })
-        })
-        .collect();
-    let limits = Limits {
-        size: room,
-        min_frequency: config.min_frequency,
-    };
-    let learnt = learn(words, symbols, CONTINUING, &limits, &mut |n| {
-        watch(Step::Merging, n)
-    })?;
+    let words =
+        words.into_iter().filter_map(|(word, count)| symbols_of(word).map(|symbols| Word { symbols, count })).collect();
+    let limits = Limits { size: room, min_frequency: config.min_frequency };
+    let learnt = learn(words, symbols, CONTINUING, &limits, &mut |n| watch(Step::Merging, n))?;
     check_full(config, learnt.symbols.len(), room)?;
     let model = WordPiece::builder()
         .vocab(by_name(learnt.symbols))
@@ -170,20 +135,12 @@ fn wordpiece_model(
 }
 
 fn unigram_model(config: &TokenizerConfig, words: &words::Words) -> Result<ModelWrapper> {
-    let room = room(config, 1 + 256 + 1)?;
-    let pieces = room - 1 - 256;
-    let characters = alphabet::frequent(words, (pieces / 2).max(1));
-    let frequent: words::Words = alphabet::restrict(words, &characters)
-        .into_iter()
-        .filter(|(_, count)| *count >= config.min_frequency)
-        .collect();
-    let frequent = if frequent.is_empty() {
-        alphabet::restrict(words, &characters)
-    } else {
-        frequent
-    };
-    let learnt = unigram::learn(frequent, pieces)?;
-    check_full(config, 1 + 256 + learnt.len(), room)?;
+    let room = room(config, UNIGRAM_FIXED + 1)?;
+    let learnt = unigram_pieces(config, words, room)?;
+    if learnt.len() + UNIGRAM_FIXED < room {
+        let available = unigram_available(config, words, learnt.len())?;
+        check_full(config, available, room)?;
+    }
     let mut vocabulary = vec![(UNKNOWN.to_owned(), 0.0)];
     vocabulary.extend((0..=255u8).map(|byte| (format!("<0x{byte:02X}>"), 0.0)));
     vocabulary.extend(learnt);
@@ -191,10 +148,28 @@ fn unigram_model(config: &TokenizerConfig, words: &words::Words) -> Result<Model
     Ok(model.map_err(TokenizerError::training)?.into())
 }
 
-fn characters_model(
-    texts: impl Iterator<Item = Result<String>>,
-    watch: Watch<'_>,
-) -> Result<ModelWrapper> {
+/// At most as many pieces as have room beside the fixed ones.
+fn unigram_pieces(config: &TokenizerConfig, words: &words::Words, room: usize) -> Result<Vec<unigram::Piece>> {
+    let pieces = room.saturating_sub(UNIGRAM_FIXED).max(1);
+    let characters = alphabet::frequent(words, (pieces * 3).div_ceil(4));
+    let words = alphabet::restrict(words, &characters);
+    unigram::learn(&words, pieces)
+}
+
+/// A size that the texts can fill, after one that they could not: a smaller vocabulary has fewer
+/// characters, which may give fewer pieces, so it is tried again until a size is met.
+fn unigram_available(config: &TokenizerConfig, words: &words::Words, mut pieces: usize) -> Result<usize> {
+    while pieces > 1 {
+        let got = unigram_pieces(config, words, pieces + UNIGRAM_FIXED)?.len();
+        if got >= pieces {
+            break;
+        }
+        pieces = got;
+    }
+    Ok(pieces + UNIGRAM_FIXED)
+}
+
+fn characters_model(texts: impl Iterator<Item = Result<String>>, watch: Watch<'_>) -> Result<ModelWrapper> {
     let mut characters: BTreeMap<char, ()> = BTreeMap::new();
     let mut done = 0;
     for text in texts {
@@ -208,9 +183,7 @@ fn characters_model(
     }
     let mut symbols = vec![UNKNOWN.to_owned()];
     symbols.extend(characters.into_keys().map(String::from));
-    let model = BPE::builder()
-        .vocab_and_merges(by_name(symbols), Vec::new())
-        .unk_token(UNKNOWN.to_owned());
+    let model = BPE::builder().vocab_and_merges(by_name(symbols), Vec::new()).unk_token(UNKNOWN.to_owned());
     Ok(model.build().map_err(TokenizerError::training)?.into())
 }
 
@@ -247,20 +220,14 @@ fn finish(
     pipeline: Pipeline,
 ) -> Result<Tokenizer> {
     let mut plain = tokenizers::Tokenizer::new(model);
-    plain
-        .with_normalizer(pipeline.normalizer)
-        .map_err(TokenizerError::training)?;
+    plain.with_normalizer(pipeline.normalizer).map_err(TokenizerError::training)?;
     plain.with_pre_tokenizer(pipeline.pre_tokenizer);
     plain.with_decoder(Some(pipeline.decoder));
     let unknown = has_unknown(config).then_some(UNKNOWN);
     let specials = unknown.into_iter().chain(added_specials(config));
-    plain
-        .add_special_tokens(specials.map(|name| AddedToken::from(name, true)))
-        .map_err(TokenizerError::training)?;
+    plain.add_special_tokens(specials.map(|name| AddedToken::from(name, true))).map_err(TokenizerError::training)?;
     let settings = tokenizer_config(config);
-    let template = template
-        .map(|source| ChatTemplate::new(&config.chat_template, source, &settings))
-        .transpose()?;
+    let template = template.map(|source| ChatTemplate::new(&config.chat_template, source, &settings)).transpose()?;
     Tokenizer::assemble(plain, settings, template).map_err(TokenizerError::training)
 }
 
@@ -268,16 +235,14 @@ fn tokenizer_config(config: &TokenizerConfig) -> Map<String, Value> {
     let mut settings = Map::new();
     let mut set = |key: &str, value: Value| settings.insert(key.to_owned(), value);
     let named = [END_OF_TEXT, PAD, UNKNOWN];
-    let extra: Vec<&str> = added_specials(config)
-        .into_iter()
-        .filter(|name| !named.contains(name))
-        .collect();
+    let extra: Vec<&str> = added_specials(config).into_iter().filter(|name| !named.contains(name)).collect();
     set("add_bos_token", json!(false));
     set("add_eos_token", json!(false));
+    // transformers 5 takes this for its `extra_special_tokens`; 4 does not take a list under that name.
+    set("additional_special_tokens", json!(extra));
     set("bos_token", json!(END_OF_TEXT));
     set("clean_up_tokenization_spaces", json!(false));
     set("eos_token", json!(END_OF_TEXT));
-    set("extra_special_tokens", json!(extra));
     set("model_max_length", json!(1_000_000_000_000_u64));
     set("pad_token", json!(PAD));
     set("tokenizer_class", json!("PreTrainedTokenizerFast"));

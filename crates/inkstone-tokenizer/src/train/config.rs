@@ -36,7 +36,7 @@ pub struct TokenizerConfig {
     /// texts decide.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vocab_size: Option<usize>,
-    /// Pieces that occur less often are not made; 2.
+    /// For `bpe` and `wordpiece`: pairs that occur less often are not merged; 2.
     #[serde(default = "two")]
     pub min_frequency: u64,
     /// Whether each digit is a token of its own, rather than up to three together; false.
@@ -48,9 +48,10 @@ pub struct TokenizerConfig {
     /// Further special tokens, such as `<|tool|>`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub special_tokens: Vec<String>,
-    /// Of a larger corpus an evenly drawn sample of about so many bytes is learnt from; 64 MiB.
+    /// Of a larger corpus an evenly drawn sample of about so many bytes is learnt from, which takes
+    /// some 24 times its size in memory; 32 MiB.
     /// (`character` reads everything.)
-    #[serde(default = "sixty_four_mebibytes")]
+    #[serde(default = "thirty_two_mebibytes")]
     pub sample_bytes: u64,
 }
 
@@ -62,8 +63,8 @@ fn chatml() -> String {
     "chatml".to_owned()
 }
 
-fn sixty_four_mebibytes() -> u64 {
-    64 << 20
+fn thirty_two_mebibytes() -> u64 {
+    32 << 20
 }
 
 /// The most that may be sampled: counts of characters stay below 2^32.
@@ -83,7 +84,7 @@ impl TokenizerConfig {
             split_digits: false,
             chat_template: chatml(),
             special_tokens: Vec::new(),
-            sample_bytes: sixty_four_mebibytes(),
+            sample_bytes: thirty_two_mebibytes(),
         }
     }
 
@@ -99,15 +100,10 @@ impl TokenizerConfig {
                 return Err("`vocab_size` is required, e.g. `vocab_size = 8192`".to_owned());
             }
             Some(_) if !self.is_sized() => {
-                return Err(
-                    "`vocab_size` is decided by the texts for this `algorithm`; leave it out"
-                        .to_owned(),
-                );
+                return Err("`vocab_size` is decided by the texts for this `algorithm`; leave it out".to_owned());
             }
             Some(size) if !(1..=MAX_VOCAB_SIZE).contains(&size) => {
-                return Err(format!(
-                    "`vocab_size` must be between 1 and {MAX_VOCAB_SIZE}"
-                ));
+                return Err(format!("`vocab_size` must be between 1 and {MAX_VOCAB_SIZE}"));
             }
             _ => {}
         }
@@ -115,13 +111,9 @@ impl TokenizerConfig {
             return Err("`min_frequency` must be at least 1".to_owned());
         }
         if !(1..=MAX_SAMPLE_BYTES).contains(&self.sample_bytes) {
-            return Err(format!(
-                "`sample_bytes` must be between 1 and {MAX_SAMPLE_BYTES} (256 MiB)"
-            ));
+            return Err(format!("`sample_bytes` must be between 1 and {MAX_SAMPLE_BYTES} (256 MiB)"));
         }
-        self.special_tokens
-            .iter()
-            .try_for_each(|token| check_special(token))
+        self.special_tokens.iter().try_for_each(|token| check_special(token))
     }
 }
 
@@ -130,13 +122,9 @@ impl TokenizerConfig {
 fn check_special(token: &str) -> Result<(), String> {
     let mark = |c: Option<char>| c.is_some_and(|c| c.is_ascii_punctuation());
     let plain = |c: char| !c.is_whitespace() && !c.is_control();
-    let apart = mark(token.chars().next())
-        && mark(token.chars().next_back())
-        && token.contains(char::is_alphanumeric);
+    let apart = mark(token.chars().next()) && mark(token.chars().next_back()) && token.contains(char::is_alphanumeric);
     if apart && token.chars().all(plain) {
         return Ok(());
     }
-    Err(format!(
-        "`special_tokens`: `{token}` could be a piece of ordinary text; write it like `<|name|>`"
-    ))
+    Err(format!("`special_tokens`: `{token}` could be a piece of ordinary text; write it like `<|name|>`"))
 }

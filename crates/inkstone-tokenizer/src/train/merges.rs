@@ -72,10 +72,7 @@ pub(super) fn learn(
             watch(learner.symbols.len() as u64)?;
         }
     }
-    Ok(Learnt {
-        symbols: learner.symbols,
-        merges: learner.merges,
-    })
+    Ok(Learnt { symbols: learner.symbols, merges: learner.merges })
 }
 
 impl Learner {
@@ -89,18 +86,8 @@ impl Learner {
                 remember(&mut entry.words, index as u32);
             }
         }
-        let heap = pairs
-            .iter()
-            .map(|(pair, entry)| (entry.count, Reverse(*pair)));
-        Self {
-            heap: heap.collect(),
-            words,
-            symbols,
-            ids,
-            pairs,
-            merges: Vec::new(),
-            prefix,
-        }
+        let heap = pairs.iter().map(|(pair, entry)| (entry.count, Reverse(*pair)));
+        Self { heap: heap.collect(), words, symbols, ids, pairs, merges: Vec::new(), prefix }
     }
 
     /// Takes the pair with the largest count, if that is not below `least`.
@@ -119,10 +106,7 @@ impl Learner {
 
     fn merge(&mut self, pair: Pair) {
         let merged = self.symbol_of(pair);
-        let Some(Count {
-            words: mut places, ..
-        }) = self.pairs.remove(&pair)
-        else {
+        let Some(Count { words: mut places, .. }) = self.pairs.remove(&pair) else {
             return;
         };
         places.sort_unstable();
@@ -202,54 +186,27 @@ mod tests {
     use super::*;
 
     fn learnt(words: &[(&str, u64)], size: usize) -> Vec<(String, String)> {
-        let mut alphabet: Vec<String> = words
-            .iter()
-            .flat_map(|(word, _)| word.chars())
-            .map(String::from)
-            .collect();
+        let mut alphabet: Vec<String> = words.iter().flat_map(|(word, _)| word.chars()).map(String::from).collect();
         alphabet.sort();
         alphabet.dedup();
         let id = |c: char| alphabet.iter().position(|s| *s == c.to_string()).unwrap() as u32;
-        let words = words
-            .iter()
-            .map(|&(word, count)| Word {
-                symbols: word.chars().map(id).collect(),
-                count,
-            })
-            .collect();
-        let limits = Limits {
-            size,
-            min_frequency: 2,
-        };
-        learn(words, alphabet.clone(), "", &limits, &mut |_| Ok(()))
-            .unwrap()
-            .merges
+        let words =
+            words.iter().map(|&(word, count)| Word { symbols: word.chars().map(id).collect(), count }).collect();
+        let limits = Limits { size, min_frequency: 2 };
+        learn(words, alphabet.clone(), "", &limits, &mut |_| Ok(())).unwrap().merges
     }
 
     #[test]
     fn the_most_frequent_pair_first_and_ties_by_id() {
-        let merges = learnt(
-            &[("low", 5), ("lower", 2), ("newest", 6), ("widest", 3)],
-            100,
-        );
-        let first: Vec<String> = merges
-            .iter()
-            .take(5)
-            .map(|(a, b)| format!("{a}+{b}"))
-            .collect();
+        let merges = learnt(&[("low", 5), ("lower", 2), ("newest", 6), ("widest", 3)], 100);
+        let first: Vec<String> = merges.iter().take(5).map(|(a, b)| format!("{a}+{b}")).collect();
         assert_eq!(first, ["e+s", "es+t", "l+o", "lo+w", "e+w"]);
     }
 
     #[test]
     fn repeated_symbols_are_counted_once_each() {
-        assert_eq!(
-            learnt(&[("aaaa", 3)], 100),
-            [("a", "a"), ("aa", "aa")].map(own)
-        );
-        assert_eq!(
-            learnt(&[("abab", 2)], 100),
-            [("a", "b"), ("ab", "ab")].map(own)
-        );
+        assert_eq!(learnt(&[("aaaa", 3)], 100), [("a", "a"), ("aa", "aa")].map(own));
+        assert_eq!(learnt(&[("abab", 2)], 100), [("a", "b"), ("ab", "ab")].map(own));
     }
 
     fn own((a, b): (&str, &str)) -> (String, String) {
@@ -259,21 +216,11 @@ mod tests {
     #[test]
     fn counts_stay_exact() {
         // Recount from scratch after every merge, and compare.
-        let words = [
-            ("abcabcab", 7),
-            ("cabbac", 5),
-            ("aabbaabb", 3),
-            ("bcbcbc", 2),
-        ];
+        let words = [("abcabcab", 7), ("cabbac", 5), ("aabbaabb", 3), ("bcbcbc", 2)];
         let alphabet: Vec<String> = ["a", "b", "c"].map(String::from).into();
         let id = |c: char| u32::from(c) - u32::from('a');
-        let words = words
-            .iter()
-            .map(|&(word, count)| Word {
-                symbols: word.chars().map(id).collect(),
-                count,
-            })
-            .collect();
+        let words =
+            words.iter().map(|&(word, count)| Word { symbols: word.chars().map(id).collect(), count }).collect();
         let mut learner = Learner::new(words, alphabet, "");
         while let Some(pair) = learner.most_frequent(1) {
             learner.merge(pair);
@@ -283,10 +230,7 @@ mod tests {
                     *expected.entry((pair[0], pair[1])).or_default() += word.count as i64;
                 }
             }
-            let counts = learner
-                .pairs
-                .iter()
-                .map(|(pair, entry)| (*pair, entry.count));
+            let counts = learner.pairs.iter().map(|(pair, entry)| (*pair, entry.count));
             assert_eq!(counts.collect::<HashMap<_, _>>(), expected);
         }
     }

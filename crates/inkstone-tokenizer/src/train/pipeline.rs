@@ -13,8 +13,8 @@ use tokenizers::pre_tokenizers::metaspace::{Metaspace, PrependScheme};
 use tokenizers::pre_tokenizers::sequence::Sequence;
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::{
-    DecoderWrapper, NormalizedString, Normalizer, NormalizerWrapper, OffsetReferential, OffsetType,
-    PreTokenizedString, PreTokenizer, PreTokenizerWrapper, SplitDelimiterBehavior,
+    DecoderWrapper, NormalizedString, Normalizer, NormalizerWrapper, OffsetReferential, OffsetType, PreTokenizedString,
+    PreTokenizer, PreTokenizerWrapper, SplitDelimiterBehavior,
 };
 
 use super::config::{Algorithm, TokenizerConfig};
@@ -40,11 +40,7 @@ pub(super) struct Pipeline {
 /// letters and from punctuation. The same in the syntax of the `regex`, `fancy-regex` and Oniguruma
 /// engines.
 fn words(split_digits: bool) -> String {
-    let digits = if split_digits {
-        r"\p{N}"
-    } else {
-        r"\p{N}{1,3}"
-    };
+    let digits = if split_digits { r"\p{N}" } else { r"\p{N}{1,3}" };
     [
         r"'(?:[sSdDmMtT]|[lL][lL]|[vV][eE]|[rR][eE])",
         r"\p{Han}+",
@@ -75,33 +71,24 @@ impl Pipeline {
                 let spaces = Metaspace::new(META, PrependScheme::Never, false);
                 (sequence(vec![split()?, spaces.into()]), unigram_decoder()?)
             }
-            Algorithm::Wordpiece => (
-                Some(wordpiece_words(config.split_digits)),
-                WordPieceDecoder::new("##".to_owned(), true).into(),
-            ),
+            Algorithm::Wordpiece => {
+                (Some(wordpiece_words(config.split_digits)), WordPieceDecoder::new("##".to_owned(), true).into())
+            }
         };
         let bert = BertNormalizer::new(true, true, Some(false), false);
         let wordpiece = config.algorithm == Algorithm::Wordpiece;
-        Ok(Self {
-            normalizer: wordpiece.then(|| bert.into()),
-            pre_tokenizer,
-            decoder,
-        })
+        Ok(Self { normalizer: wordpiece.then(|| bert.into()), pre_tokenizer, decoder })
     }
 
     /// Calls `f` with each word of a text.
     pub(super) fn for_words(&self, text: &str, f: &mut dyn FnMut(&str)) -> Result<()> {
         let mut text = NormalizedString::from(text);
         if let Some(normalizer) = &self.normalizer {
-            normalizer
-                .normalize(&mut text)
-                .map_err(TokenizerError::training)?;
+            normalizer.normalize(&mut text).map_err(TokenizerError::training)?;
         }
         let mut words = PreTokenizedString::from(text);
         if let Some(pre_tokenizer) = &self.pre_tokenizer {
-            pre_tokenizer
-                .pre_tokenize(&mut words)
-                .map_err(TokenizerError::training)?;
+            pre_tokenizer.pre_tokenize(&mut words).map_err(TokenizerError::training)?;
         }
         for (word, _, _) in words.get_splits(OffsetReferential::Normalized, OffsetType::None) {
             for_parts(word, f);
@@ -133,10 +120,6 @@ fn wordpiece_words(split_digits: bool) -> PreTokenizerWrapper {
 
 fn unigram_decoder() -> Result<DecoderWrapper> {
     let spaces = Replace::new(META.to_string(), " ").map_err(TokenizerError::training)?;
-    let steps = vec![
-        spaces.into(),
-        ByteFallback::new().into(),
-        Fuse::new().into(),
-    ];
+    let steps = vec![spaces.into(), ByteFallback::new().into(), Fuse::new().into()];
     Ok(Decoders::new(steps).into())
 }

@@ -43,10 +43,7 @@ fn count_batch(pipeline: &Pipeline, batch: &[String]) -> Result<HashMap<String, 
         pipeline.for_words(text, &mut |word| increase(&mut counts, word, 1))?;
         Ok(counts)
     };
-    batch
-        .par_iter()
-        .map(one)
-        .try_reduce(HashMap::new, |a, b| Ok(merged(a, b)))
+    batch.par_iter().map(one).try_reduce(HashMap::new, |a, b| Ok(merged(a, b)))
 }
 
 /// The smaller one is added to the larger one.

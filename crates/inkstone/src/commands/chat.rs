@@ -72,8 +72,14 @@ impl<'a> Session<'a> {
         if !speaker.tokenizer.has_chat_template() {
             printer.talk("this model has no chat template: it goes on from what you type instead of answering");
         }
-        let mut session =
-            Self { speaker, printer, sampling: speaker.sampling(&args.sampling), stop: args.sampling.stop.clone(), messages: Vec::new(), interrupt };
+        let mut session = Self {
+            speaker,
+            printer,
+            sampling: speaker.sampling(&args.sampling),
+            stop: args.sampling.stop.clone(),
+            messages: Vec::new(),
+            interrupt,
+        };
         session.set_system(args.system.as_deref().unwrap_or(""));
         Ok(session)
     }
@@ -114,7 +120,9 @@ impl<'a> Session<'a> {
             let oldest = self.messages.iter().position(|message| message.role != Role::System).unwrap_or(0);
             if prompt.len() + room <= context || self.messages.len() <= oldest + 1 {
                 if dropped > 0 {
-                    self.printer.talk(&format!("(the oldest {dropped} messages no longer fit the model's context of {context} tokens)"));
+                    self.printer.talk(&format!(
+                        "(the oldest {dropped} messages no longer fit the model's context of {context} tokens)"
+                    ));
                 }
                 return Ok(prompt);
             }
@@ -173,7 +181,11 @@ impl<'a> Session<'a> {
 
     fn save(&self, file: &str) {
         let text = serde_json::to_string_pretty(&serde_json::json!({"messages": self.messages})).unwrap_or_default();
-        let saved = if file.is_empty() { Err("give a file name".to_owned()) } else { inkstone_recipe::fs::write_atomic(Path::new(file), text.as_bytes()).map_err(|error| error.to_string()) };
+        let saved = if file.is_empty() {
+            Err("give a file name".to_owned())
+        } else {
+            inkstone_recipe::fs::write_atomic(Path::new(file), text.as_bytes()).map_err(|error| error.to_string())
+        };
         self.printer.talk(&saved.map_or_else(|what| what, |()| format!("saved to {file}")));
     }
 }
@@ -247,7 +259,10 @@ fn read_message(editor: &mut DefaultEditor, prompt: &str) -> Result<String, Read
 /// `$XDG_STATE_HOME/inkstone/chat-history`, `~/.local/state` where that is unset, else beside the results.
 fn history_file(runs: &Path) -> Option<PathBuf> {
     let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state"));
-    let folder = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).or_else(home).map_or_else(|| runs.to_owned(), |state| state.join("inkstone"));
+    let folder = std::env::var_os("XDG_STATE_HOME")
+        .map(PathBuf::from)
+        .or_else(home)
+        .map_or_else(|| runs.to_owned(), |state| state.join("inkstone"));
     std::fs::create_dir_all(&folder).ok()?;
     Some(folder.join("chat-history"))
 }

@@ -15,12 +15,19 @@ use crate::{machine, model};
 const MAX_BYTES: u64 = 4 << 30;
 
 pub(crate) fn eval(args: &Eval, runs: &Path, printer: &Printer) -> anyhow::Result<ExitCode> {
-    let text = inkstone_recipe::fs::read_to_string(&args.text, MAX_BYTES).with_context(|| format!("reading {}", args.text.display()))?;
+    let text = inkstone_recipe::fs::read_to_string(&args.text, MAX_BYTES)
+        .with_context(|| format!("reading {}", args.text.display()))?;
     let speaker = model::load(&args.model, runs)?;
     let interrupt = machine::stop_on_ctrl_c()?;
     let context = args.context.unwrap_or_else(|| speaker.model.context());
     let bar = printer.task("evaluating", Some(100), "%");
-    let loss = text_loss(&speaker.model, &speaker.tokenizer, &text, context, (&interrupt, &mut |done, total| bar.set(done * 100 / total.max(1))))?;
+    let loss = text_loss(
+        &speaker.model,
+        &speaker.tokenizer,
+        &text,
+        context,
+        (&interrupt, &mut |done, total| bar.set(done * 100 / total.max(1))),
+    )?;
     drop(bar);
     if args.json {
         printer.json(&loss)?;

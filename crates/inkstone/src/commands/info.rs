@@ -45,7 +45,11 @@ fn print(info: &Value, printer: &Printer) -> anyhow::Result<()> {
     let config = &info["config"];
     printer.data(&format!(
         "shape          {} layers, width {}, {} heads over {} key heads, feed-forward {}",
-        config["num_hidden_layers"], config["hidden_size"], config["num_attention_heads"], config["num_key_value_heads"], config["intermediate_size"]
+        config["num_hidden_layers"],
+        config["hidden_size"],
+        config["num_attention_heads"],
+        config["num_key_value_heads"],
+        config["intermediate_size"]
     ))?;
     printer.data(&format!("context        {} tokens", info["context"]))?;
     printer.data(&format!("vocabulary     {} ids; tokenizer: {}", info["vocab_size"], info["tokenizer"]))?;

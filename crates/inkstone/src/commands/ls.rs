@@ -19,7 +19,13 @@ pub(crate) fn ls(args: &Json, runs: &Path, printer: &Printer) -> anyhow::Result<
     }
     for artifact in listed {
         let links = if artifact.links.is_empty() { "(unused)".to_owned() } else { artifact.links.join(", ") };
-        printer.data(&format!("{:<12} {:<10} {:>9}  {}  {links}", artifact.content.short(), artifact.kind, bytes(artifact.bytes), artifact.ended))?;
+        printer.data(&format!(
+            "{:<12} {:<10} {:>9}  {}  {links}",
+            artifact.content.short(),
+            artifact.kind,
+            bytes(artifact.bytes),
+            artifact.ended
+        ))?;
     }
     Ok(ExitCode::SUCCESS)
 }

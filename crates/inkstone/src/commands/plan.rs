@@ -21,13 +21,18 @@ pub(crate) fn plan(args: &cli::Plan, runs: &Path, printer: &Printer) -> anyhow::
     } else {
         print(&plan, printer)?;
         let (flops, read) = (machine.flops_per_second / 1e9, machine.bytes_per_second / 1e9);
-        printer.talk(&format!("\nThis machine: {flops:.0} GFLOP/s (f32), {read:.1} GB/s read, {} threads, {}.", machine.threads, bytes(machine.memory_bytes)));
+        printer.talk(&format!(
+            "\nThis machine: {flops:.0} GFLOP/s (f32), {read:.1} GB/s read, {} threads, {}.",
+            machine.threads,
+            bytes(machine.memory_bytes)
+        ));
     }
     Ok(ExitCode::SUCCESS)
 }
 
 fn print(plan: &Plan, printer: &Printer) -> anyhow::Result<()> {
-    printer.data(&row(["stage", "kind", "parameters", "tokens", "FLOPs", "time", "memory", "state"].map(str::to_owned)))?;
+    printer
+        .data(&row(["stage", "kind", "parameters", "tokens", "FLOPs", "time", "memory", "state"].map(str::to_owned)))?;
     for stage in &plan.stages {
         let state = if stage.cached { "cached".to_owned() } else { state(stage) };
         printer.data(&line(&stage.name, &stage.kind, &stage.estimate, state))?;
@@ -56,5 +61,7 @@ fn line(name: &str, kind: &str, estimate: &Estimate, state: String) -> String {
 }
 
 fn row([name, kind, parameters, tokens, flops, time, memory, state]: [String; 8]) -> String {
-    format!("{name:<18} {kind:<10} {parameters:>10} {tokens:>8} {flops:>8} {time:>13} {memory:>9}  {state}").trim_end().to_owned()
+    format!("{name:<18} {kind:<10} {parameters:>10} {tokens:>8} {flops:>8} {time:>13} {memory:>9}  {state}")
+        .trim_end()
+        .to_owned()
 }

@@ -32,9 +32,19 @@ pub(crate) fn run(args: &Run, runs: &Path, printer: &Printer) -> anyhow::Result<
 /// Where things are, and what to type next.
 fn summarise(report: &RunReport, page: &Path, seconds: f64, printer: &Printer) {
     let cached = report.stages.iter().filter(|stage| stage.cached).count();
-    printer.talk(&format!("\n{} is done in {} ({cached} of {} stages from the cache)\n", report.recipe, duration(seconds), report.stages.len()));
+    printer.talk(&format!(
+        "\n{} is done in {} ({cached} of {} stages from the cache)\n",
+        report.recipe,
+        duration(seconds),
+        report.stages.len()
+    ));
     for stage in &report.stages {
-        printer.talk(&format!("  {:<20} {:<28} {}", stage.name, stage.link.display(), figures(&stage.artifact.manifest.metrics)));
+        printer.talk(&format!(
+            "  {:<20} {:<28} {}",
+            stage.name,
+            stage.link.display(),
+            figures(&stage.artifact.manifest.metrics)
+        ));
     }
     printer.talk(&format!("  {:<20} {}", "report", page.display()));
     let speaks = |kind: &str| matches!(kind, "sft" | "pretrain");

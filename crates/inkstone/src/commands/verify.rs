@@ -27,7 +27,12 @@ pub(crate) fn verify(args: &One, runs: &Path, printer: &Printer) -> anyhow::Resu
                 }
                 Outcome::CouldNot { reason } => format!("could not be made again: {reason}"),
             };
-            printer.data(&format!("{:<18} {:<10} {:>10}  {outcome}", stage.stage, stage.kind, duration(stage.seconds)))?;
+            printer.data(&format!(
+                "{:<18} {:<10} {:>10}  {outcome}",
+                stage.stage,
+                stage.kind,
+                duration(stage.seconds)
+            ))?;
         }
     }
     Ok(if report.all_same() { ExitCode::SUCCESS } else { ExitCode::from(1) })

@@ -1,0 +1,58 @@
+//! Draws that depend on (seed, purpose, index) only, so that one document can be written without
+//! the ones before it.
+
+/// A stream of draws for one purpose.
+#[derive(Debug, Clone)]
+pub(crate) struct Draw {
+    key: u64,
+    count: u64,
+}
+
+impl Draw {
+    /// The stream of the `index`-th thing of a purpose.
+    pub(crate) fn new(seed: u64, purpose: &str, index: usize) -> Self {
+        let name = purpose
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+        Self { key: mix(mix(seed ^ name).wrapping_add(index as u64)), count: 0 }
+    }
+
+    fn next(&mut self) -> u64 {
+        self.count += 1;
+        mix(self.key.wrapping_add(self.count.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
+    }
+
+    /// A number below `n`; 0 where `n` is 0.
+    pub(crate) fn below(&mut self, n: usize) -> usize {
+        (u128::from(self.next()) * n as u128 >> 64) as usize
+    }
+
+    /// One of `items`.
+    ///
+    /// # Panics
+    /// If there are none.
+    pub(crate) fn pick<T: Copy>(&mut self, items: &[T]) -> T {
+        items[self.below(items.len())]
+    }
+
+    /// True in `percent` of a hundred cases.
+    pub(crate) fn chance(&mut self, percent: usize) -> bool {
+        self.below(100) < percent
+    }
+
+    /// The numbers below `n` in some order (Fisher and Yates).
+    pub(crate) fn order(&mut self, n: usize) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..n).collect();
+        for last in (1..n).rev() {
+            order.swap(last, self.below(last + 1));
+        }
+        order
+    }
+}
+
+/// SplitMix64's finaliser (Steele, Lea, Flood 2014).
+fn mix(mut z: u64) -> u64 {
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}

@@ -1,0 +1,5 @@
+//! English.
+
+pub(crate) mod frames;
+pub(crate) mod people;
+pub(crate) mod things;

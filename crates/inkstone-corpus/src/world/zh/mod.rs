@@ -1,0 +1,5 @@
+//! Chinese.
+
+pub(crate) mod frames;
+pub(crate) mod people;
+pub(crate) mod things;
