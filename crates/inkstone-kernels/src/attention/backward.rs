@@ -13,28 +13,27 @@ use crate::reduce::dot;
 use crate::scratch::Scratch;
 use crate::simd::simd_fn;
 
-/// Gradients of [`attention`] given that of its output, with the scores computed again.
+/// Gradients of [`attention`](super::attention) given that of its output, with the scores computed again.
 ///
 /// # Panics
 /// If a slice does not have the length that `shape` says.
 pub fn attention_backward(grads: AttentionGrads<'_>, dout: &[f32], saved: AttentionSaved<'_>, shape: AttentionShape) {
     let AttentionSaved { q, k, v, out, lse, starts } = saved;
+    let AttentionGrads { dq, dk, dv } = grads;
     shape.check(q, k, v, starts);
-    for (name, got, expected) in
-        [("dq", grads.dq.len(), q.len()), ("dk", grads.dk.len(), k.len()), ("dv", grads.dv.len(), v.len())]
-    {
+    for (name, got, expected) in [("dq", dq.len(), q.len()), ("dk", dk.len(), k.len()), ("dv", dv.len(), v.len())] {
         expect_len(name, got, expected);
     }
     expect_len("dout", dout.len(), q.len());
     expect_len("out", out.len(), q.len());
     expect_len("lse", lse.len(), shape.batch * shape.heads * shape.queries);
-    grads.dk.fill(0.0);
-    grads.dv.fill(0.0);
+    dk.fill(0.0);
+    dv.fill(0.0);
     let inputs = Inputs::new((q, k, v), starts, shape);
     let targets = Targets {
-        dq: ViewMut::rows(grads.dq, shape.q_row()),
-        dk: ViewMut::rows(grads.dk, shape.kv_row()),
-        dv: ViewMut::rows(grads.dv, shape.kv_row()),
+        dq: ViewMut::rows(dq, shape.q_row()),
+        dk: ViewMut::rows(dk, shape.kv_row()),
+        dv: ViewMut::rows(dv, shape.kv_row()),
     };
     let back = Backward { dout, out, lse };
     let group = shape.heads / shape.kv_heads.max(1);

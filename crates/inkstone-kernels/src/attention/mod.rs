@@ -74,7 +74,7 @@ impl AttentionShape {
     fn check(&self, q: &[f32], k: &[f32], v: &[f32], starts: &[u32]) {
         assert!(self.queries <= self.keys, "{} queries have only {} keys", self.queries, self.keys);
         assert!(
-            self.kv_heads > 0 && self.heads % self.kv_heads == 0,
+            self.kv_heads > 0 && self.heads.is_multiple_of(self.kv_heads),
             "{} heads over {} key heads",
             self.heads,
             self.kv_heads
