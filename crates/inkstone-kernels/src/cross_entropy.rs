@@ -16,7 +16,11 @@ const ROWS: usize = 8;
 pub fn cross_entropy(logits: &[f32], labels: &[i32], losses: &mut [f32], vocab: usize) {
     expect_len("logits", logits.len(), labels.len() * vocab);
     expect_len("losses", losses.len(), labels.len());
-    let rows = losses.par_chunks_mut(ROWS).zip(labels.par_chunks(ROWS)).zip(logits.par_chunks(ROWS * vocab.max(1)));
+    expect_labels(labels, vocab);
+    if vocab == 0 {
+        return losses.fill(0.0);
+    }
+    let rows = losses.par_chunks_mut(ROWS).zip(labels.par_chunks(ROWS)).zip(logits.par_chunks(ROWS * vocab));
     rows.for_each(|((losses, labels), logits)| {
         for ((loss, &label), row) in losses.iter_mut().zip(labels).zip(logits.chunks_exact(vocab)) {
             *loss = if label < 0 { 0.0 } else { log_sum_exp(row) - row[label as usize] };
@@ -31,6 +35,7 @@ pub fn cross_entropy(logits: &[f32], labels: &[i32], losses: &mut [f32], vocab: 
 pub fn cross_entropy_backward(dlogits: &mut [f32], logits: &[f32], labels: &[i32], scale: f32, vocab: usize) {
     expect_len("logits", logits.len(), labels.len() * vocab);
     expect_len("dlogits", dlogits.len(), logits.len());
+    expect_labels(labels, vocab);
     let size = ROWS * vocab.max(1);
     dlogits.par_chunks_mut(size).zip(logits.par_chunks(size)).zip(labels.par_chunks(ROWS)).for_each(
         |((dlogits, logits), labels)| {
@@ -39,6 +44,14 @@ pub fn cross_entropy_backward(dlogits: &mut [f32], logits: &[f32], labels: &[i32
             }
         },
     );
+}
+
+#[track_caller]
+fn expect_labels(labels: &[i32], vocab: usize) {
+    let outside = labels.iter().position(|&label| usize::try_from(label).is_ok_and(|label| label >= vocab));
+    if let Some(n) = outside {
+        panic!("label {} of row {n} is outside the vocabulary of {vocab}", labels[n]);
+    }
 }
 
 simd_fn! {

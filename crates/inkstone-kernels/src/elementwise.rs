@@ -47,7 +47,7 @@ pub fn add_scaled(sum: &mut [f32], x: &[f32], factor: f32) {
 
 /// `Σ x²`, in blocks of fixed size whose sums are added in order.
 pub fn sum_of_squares(x: &[f32]) -> f64 {
-    let blocks: Vec<f64> = x.par_chunks(CHUNK).map(|x| block_sum_of_squares(x)).collect();
+    let blocks: Vec<f64> = x.par_chunks(CHUNK).map(block_sum_of_squares).collect();
     blocks.iter().sum()
 }
 

@@ -17,6 +17,7 @@ pub fn embedding(y: &mut [f32], table: &[f32], ids: &[u32], width: usize) {
     if width == 0 {
         return;
     }
+    expect_ids(ids, table.len() / width);
     y.par_chunks_mut(ROWS * width).zip(ids.par_chunks(ROWS)).for_each(|(y, ids)| {
         for (y, &id) in y.chunks_exact_mut(width).zip(ids) {
             y.copy_from_slice(&table[id as usize * width..][..width]);
@@ -34,8 +35,17 @@ pub fn embedding_backward(dtable: &mut [f32], dy: &[f32], ids: &[u32], width: us
     if width == 0 {
         return;
     }
+    expect_ids(ids, dtable.len() / width);
     for (dy, &id) in dy.chunks_exact(width).zip(ids) {
         add(&mut dtable[id as usize * width..][..width], dy);
+    }
+}
+
+#[track_caller]
+fn expect_ids(ids: &[u32], rows: usize) {
+    let outside = ids.iter().position(|&id| id as usize >= rows);
+    if let Some(n) = outside {
+        panic!("id {} at position {n} is outside the table of {rows} rows", ids[n]);
     }
 }
 

@@ -50,6 +50,9 @@ pub fn features() -> Vec<(&'static str, bool)> {
 /// AMX tiles, bf16 and int8, by CPUID leaf 7 (Intel SDM volume 2, CPUID).
 #[cfg(target_arch = "x86_64")]
 fn amx() -> (bool, bool, bool) {
+    if std::arch::x86_64::__get_cpuid_max(0).0 < 7 {
+        return (false, false, false);
+    }
     let leaf = std::arch::x86_64::__cpuid_count(7, 0).edx;
     (leaf >> 24 & 1 == 1, leaf >> 22 & 1 == 1, leaf >> 25 & 1 == 1)
 }

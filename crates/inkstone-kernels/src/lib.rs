@@ -4,6 +4,7 @@
 //! sum has one order, so results are the same at any number of threads. Loops are compiled for
 //! several instruction sets and chosen at start; only matrix products may differ between them.
 
+#![allow(clippy::inline_always, reason = "loops must be compiled inside the function that chose the instruction set")]
 #![allow(unsafe_code, reason = "strided blocks of one output are written by several threads; each block has its proof")]
 
 mod adamw;

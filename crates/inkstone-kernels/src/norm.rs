@@ -88,5 +88,5 @@ fn inverse_rms(x: &[f32], eps: f32) -> f32 {
 #[track_caller]
 fn expect_rows(x: &[f32], width: usize) {
     assert!(width > 0 || x.is_empty(), "the weight has no elements, but x has {}", x.len());
-    assert!(width == 0 || x.len() % width == 0, "x has {} elements, expected rows of {width}", x.len());
+    assert!(width == 0 || x.len().is_multiple_of(width), "x has {} elements, expected rows of {width}", x.len());
 }

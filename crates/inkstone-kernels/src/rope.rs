@@ -22,10 +22,11 @@ pub struct RopeShape {
 /// `cos` and `sin` as `[length, head_dim/2]`; `inverse` rotates back (the gradient).
 ///
 /// # Panics
-/// If a slice does not have the length that `shape` says.
+/// If a slice does not have the length that `shape` says, or `head_dim` is odd.
 pub fn rope(x: &mut [f32], cos: &[f32], sin: &[f32], shape: RopeShape, inverse: bool) {
     let RopeShape { batch, length, heads, head_dim } = shape;
     let half = head_dim / 2;
+    assert!(head_dim == 2 * half, "head_dim is {head_dim}, expected an even number");
     expect_len("x", x.len(), batch * length * heads * head_dim);
     expect_len("cos", cos.len(), length * half);
     expect_len("sin", sin.len(), length * half);

@@ -49,7 +49,7 @@ pub(crate) unsafe fn tiled(out: ViewMut, a: View, b: View, extent: Extent, preci
 /// Length of the tiles of a side.
 fn tile(side: usize, largest: usize) -> usize {
     let count = side.div_ceil(largest).max(if side >= HALVED { 2 } else { 1 });
-    side.div_ceil(count).next_multiple_of(16)
+    side.div_ceil(count).next_multiple_of(64)
 }
 
 /// # Safety
@@ -83,17 +83,22 @@ const SQUARE: usize = 16;
 /// `from` covers as many rows as fit in `to`, and its elements are adjacent along rows or columns.
 unsafe fn copy_of(to: &mut [f32], from: View, columns: usize, bf16: bool) {
     debug_assert!(from.column == 1 || from.row == 1, "strided both ways: {from:?}");
-    let turned = from.column != 1;
-    to.par_chunks_mut((columns * SQUARE).max(1)).enumerate().for_each(|(strip, to)| {
+    let strip = if from.column == 1 { copy_strip } else { turn_strip };
+    to.par_chunks_mut((columns * SQUARE).max(1)).enumerate().for_each(|(n, to)| {
         // SAFETY: the strip lies inside the matrix.
-        unsafe {
-            if turned {
-                turn_strip(to, from.at(strip * SQUARE, 0), columns, bf16)
-            } else {
-                copy_strip(to, from.at(strip * SQUARE, 0), columns, bf16)
-            }
-        }
+        unsafe { strip(to, from.at(n * SQUARE, 0), columns, bf16) }
     });
+}
+
+/// A row-major copy of a matrix with `columns` columns of adjacent elements, on this thread.
+///
+/// # Safety
+/// `from` covers as many rows as fit in `to`, and its elements are adjacent along columns.
+pub(crate) unsafe fn turned_copy(to: &mut [f32], from: View, columns: usize) {
+    for (n, to) in to.chunks_mut((columns * SQUARE).max(1)).enumerate() {
+        // SAFETY: the strip lies inside the matrix.
+        unsafe { turn_strip(to, from.at(n * SQUARE, 0), columns, false) };
+    }
 }
 
 /// # Safety

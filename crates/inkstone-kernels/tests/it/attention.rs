@@ -50,8 +50,10 @@ fn forward_equals_the_reference() {
 
 #[test]
 fn backward_equals_finite_differences_of_the_reference() {
-    for s in [shape(1, 4, 4, 1, 1, 4), shape(2, 70, 70, 4, 2, 6), shape(1, 5, 12, 2, 1, 8)] {
-        let starts = starts(s, true);
+    let shapes =
+        [shape(1, 4, 4, 1, 1, 4), shape(2, 70, 70, 4, 2, 6), shape(1, 5, 12, 2, 1, 8), shape(1, 65, 131, 2, 1, 5)];
+    for (s, separate) in shapes.into_iter().flat_map(|s| [(s, true), (s, false)]) {
+        let starts = starts(s, separate);
         let (qkv, out, lse) = run(s, &starts);
         let dout = numbers(4, out.len());
         let mut grads: Vec<Vec<f32>> = qkv.iter().map(|x| vec![9.0; x.len()]).collect();

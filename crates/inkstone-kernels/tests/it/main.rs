@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod attention;
+mod hostile;
 mod loops;
 mod products;
 mod threads;

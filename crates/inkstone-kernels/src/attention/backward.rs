@@ -1,0 +1,134 @@
+//! The backward pass, with the scores computed again.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::tile::{BLOCK, Inputs, Tile};
+use super::{AttentionGrads, AttentionSaved, AttentionShape};
+use crate::exp::exp;
+use crate::expect_len;
+use crate::product::{Extent, View, ViewMut, product};
+use crate::reduce::dot;
+use crate::scratch::Scratch;
+use crate::simd::simd_fn;
+
+/// Gradients of [`attention`](super::attention) given that of its output, with the scores computed again.
+///
+/// # Panics
+/// If a slice does not have the length that `shape` says.
+pub fn attention_backward(grads: AttentionGrads<'_>, dout: &[f32], saved: AttentionSaved<'_>, shape: AttentionShape) {
+    let AttentionSaved { q, k, v, out, lse, starts } = saved;
+    let AttentionGrads { dq, dk, dv } = grads;
+    shape.check(q, k, v, starts);
+    for (name, got, expected) in [("dq", dq.len(), q.len()), ("dk", dk.len(), k.len()), ("dv", dv.len(), v.len())] {
+        expect_len(name, got, expected);
+    }
+    expect_len("dout", dout.len(), q.len());
+    expect_len("out", out.len(), q.len());
+    expect_len("lse", lse.len(), shape.batch * shape.heads * shape.queries);
+    dk.fill(0.0);
+    dv.fill(0.0);
+    let inputs = Inputs::new((q, k, v), starts, shape);
+    let targets = Targets {
+        dq: ViewMut::rows(dq, shape.q_row()),
+        dk: ViewMut::rows(dk, shape.kv_row()),
+        dv: ViewMut::rows(dv, shape.kv_row()),
+    };
+    let back = Backward { dout, out, lse };
+    let group = shape.heads / shape.kv_heads.max(1);
+    (0..shape.batch * shape.kv_heads).into_par_iter().for_each(|task| {
+        let (batch, kv_head) = (task / shape.kv_heads, task % shape.kv_heads);
+        let size = shape.head_dim * shape.keys;
+        let mut turned = Scratch::take(2 * size);
+        let (keys, values) = turned.split_at_mut(size);
+        inputs.turn(inputs.k, batch, kv_head, keys);
+        inputs.turn(inputs.v, batch, kv_head, values);
+        let turned = (View::rows(keys, shape.keys), View::rows(values, shape.keys));
+        for head in kv_head * group..(kv_head + 1) * group {
+            for block in 0..shape.queries.div_ceil(BLOCK) {
+                // SAFETY: a task writes the queries of its own heads and the keys of its own key head.
+                unsafe { backward_tile(&inputs, &back, (&inputs.tile(batch, head, block), turned), targets) };
+            }
+        }
+    });
+}
+
+struct Backward<'a> {
+    dout: &'a [f32],
+    out: &'a [f32],
+    lse: &'a [f32],
+}
+
+#[derive(Clone, Copy)]
+struct Targets {
+    dq: ViewMut,
+    dk: ViewMut,
+    dv: ViewMut,
+}
+
+/// # Safety
+/// No other task writes the tile's queries of `dq` or its key head of `dk` and `dv`.
+unsafe fn backward_tile(
+    inputs: &Inputs<'_>,
+    back: &Backward<'_>,
+    (tile, (keys, values)): (&Tile, (View, View)),
+    targets: Targets,
+) {
+    let AttentionShape { queries, head_dim, .. } = inputs.shape;
+    let Tile { rows, columns, .. } = *tile;
+    let query = tile.batch * queries + tile.first;
+    let dout = View::rows(back.dout, inputs.shape.q_row()).at(query, tile.q_column);
+    let mut scratch = Scratch::take(2 * rows * columns);
+    let (p, ds) = scratch.split_at_mut(rows * columns);
+    let wide = Extent { rows, columns, depth: head_dim };
+    // SAFETY: the scratch has the tile's size, and the tile lies inside the inputs.
+    unsafe {
+        product(ViewMut::rows(p, columns), inputs.queries(tile), keys.at(0, tile.low), wide, false);
+        product(ViewMut::rows(ds, columns), dout, values.at(0, tile.low), wide, false);
+    }
+    score_gradients(inputs, back, tile, (p, ds));
+    let (p, ds) = (View::rows(p, columns), View::rows(ds, columns));
+    let key = tile.batch * inputs.shape.keys + tile.low;
+    let (dk, dv) = (targets.dk.at(key, tile.kv_column), targets.dv.at(key, tile.kv_column));
+    let tall = Extent { rows: columns, columns: head_dim, depth: rows };
+    let flat = Extent { rows, columns: head_dim, depth: columns };
+    // SAFETY: the queries' rows and the head's keys belong to this task.
+    unsafe {
+        product(targets.dq.at(query, tile.q_column), ds, inputs.keys(tile), flat, false);
+        product(dk, ds.transposed(), inputs.queries(tile), tall, true);
+        product(dv, p.transposed(), dout, tall, true);
+    }
+}
+
+/// [`score_gradient`] of every row of the tile.
+fn score_gradients(inputs: &Inputs<'_>, back: &Backward<'_>, tile: &Tile, (p, ds): (&mut [f32], &mut [f32])) {
+    let AttentionShape { queries, heads, head_dim, scale, .. } = inputs.shape;
+    for (n, (p, ds)) in p.chunks_exact_mut(tile.columns).zip(ds.chunks_exact_mut(tile.columns)).enumerate() {
+        let lse = back.lse[(tile.batch * heads + tile.head) * queries + tile.first + n];
+        let at = (tile.batch * queries + tile.first + n) * inputs.shape.q_row() + tile.q_column;
+        let (dout, out) = (&back.dout[at..at + head_dim], &back.out[at..at + head_dim]);
+        score_gradient((p, ds), inputs.visible(tile, n), (dout, out), (lse, scale));
+    }
+}
+
+simd_fn! {
+    /// Scores to probabilities `p`, and `ds` from `dp` to `scale · p · (dp − Σ dout·out)`.
+    fn score_gradient<'a>(
+        tile: (&'a mut [f32], &'a mut [f32]),
+        visible: Range<usize>,
+        outputs: (&'a [f32], &'a [f32]),
+        factors: (f32, f32),
+    ) {
+        let ((p, ds), (lse, scale)) = (tile, factors);
+        for outside in [0..visible.start, visible.end..p.len()] {
+            p[outside.clone()].fill(0.0);
+            ds[outside].fill(0.0);
+        }
+        let delta = dot(outputs.0, outputs.1);
+        for (p, ds) in p[visible.clone()].iter_mut().zip(&mut ds[visible]) {
+            *p = exp(*p * scale - lse);
+            *ds = *p * (*ds - delta) * scale;
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! The forward pass.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::AttentionShape;
+use super::tile::{BLOCK, Inputs, Tile};
+use crate::expect_len;
+use crate::product::{Extent, View, ViewMut, product};
+use crate::reduce::{exp_in_place, max};
+use crate::scratch::Scratch;
+use crate::simd::simd_fn;
+
+/// `out = softmax(scale · q kᵀ) v` over the visible keys, and the scores' log-sum-exp.
+///
+/// # Panics
+/// If a slice does not have the length that `shape` says, or `starts` points past its query.
+pub fn attention(
+    out: &mut [f32],
+    lse: &mut [f32],
+    (q, k, v): (&[f32], &[f32], &[f32]),
+    starts: &[u32],
+    shape: AttentionShape,
+) {
+    shape.check(q, k, v, starts);
+    expect_len("out", out.len(), q.len());
+    expect_len("lse", lse.len(), shape.batch * shape.heads * shape.queries);
+    let (out, lse) = (ViewMut::rows(out, shape.q_row()), ViewMut::rows(lse, shape.queries));
+    let inputs = Inputs::new((q, k, v), starts, shape);
+    let turned = inputs.turned_keys();
+    let blocks = shape.queries.div_ceil(BLOCK);
+    (0..shape.batch * shape.heads * blocks).into_par_iter().for_each(|task| {
+        let (head, block) = (task / blocks, task % blocks);
+        let tile = inputs.tile(head / shape.heads, head % shape.heads, block);
+        // SAFETY: each task writes the rows of its own batch, head and block of queries.
+        unsafe { forward_tile(&inputs, &tile, inputs.keys_turned(&tile, turned.as_ref()), (out, lse)) };
+    });
+}
+
+/// # Safety
+/// No other task writes the tile's rows of `out` and `lse`.
+unsafe fn forward_tile(inputs: &Inputs<'_>, tile: &Tile, keys: View, (out, lse): (ViewMut, ViewMut)) {
+    let AttentionShape { queries, heads, head_dim, scale, .. } = inputs.shape;
+    let Tile { rows, columns, .. } = *tile;
+    let mut scores = Scratch::take(rows * columns);
+    let extent = Extent { rows, columns, depth: head_dim };
+    // SAFETY: the scratch has the tile's size, and the tile lies inside the inputs.
+    unsafe { product(ViewMut::rows(&mut scores, columns), inputs.queries(tile), keys, extent, false) };
+    for (row, scores) in scores.chunks_exact_mut(columns).enumerate() {
+        let sum = softmax(scores, inputs.visible(tile, row), scale);
+        // SAFETY: the element belongs to this tile.
+        unsafe { *lse.at(tile.batch * heads + tile.head, tile.first + row).pointer = sum };
+    }
+    let target = out.at(tile.batch * queries + tile.first, tile.q_column);
+    let extent = Extent { rows, columns: head_dim, depth: columns };
+    // SAFETY: the rows of the block and the columns of the head belong to this tile.
+    unsafe { product(target, View::rows(&scores, columns), inputs.values(tile), extent, false) };
+}
+
+simd_fn! {
+/// Turns the visible scores into probabilities and the others into 0; returns their log-sum-exp.
+fn softmax<'a>(scores: &'a mut [f32], visible: Range<usize>, scale: f32) -> f32 {
+    scores[..visible.start].fill(0.0);
+    scores[visible.end..].fill(0.0);
+    let scores = &mut scores[visible];
+    let top = max(scores) * scale;
+    let sum = exp_in_place(scores, scale, top);
+    let inverse = 1.0 / sum;
+    for x in scores.iter_mut() {
+        *x *= inverse;
+    }
+    top + sum.ln()
+}
+}

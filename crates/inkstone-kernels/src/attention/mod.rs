@@ -1,0 +1,90 @@
+//! Causal attention over blocks of queries (FlashAttention, arXiv:2205.14135, in that scores are
+//! never kept: memory is linear in the length), grouped-query (arXiv:2305.13245), confined to
+//! the document of each query.
+//!
+//! Shapes: b batch, t query position, s key position, h query head, g key head, d head width.
+//! Query `t` stands at key position `keys − queries + t` and sees the keys from `starts[b, t]` to it.
+
+mod backward;
+mod forward;
+mod tile;
+
+pub use backward::attention_backward;
+pub use forward::attention;
+
+use crate::expect_len;
+
+/// Shape of an attention.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AttentionShape {
+    /// Rows.
+    pub batch: usize,
+    /// Query positions.
+    pub queries: usize,
+    /// Key positions, at least as many.
+    pub keys: usize,
+    /// Query heads.
+    pub heads: usize,
+    /// Key and value heads; divides `heads`.
+    pub kv_heads: usize,
+    /// Width of a head.
+    pub head_dim: usize,
+    /// Factor on the scores, usually `1/√d`.
+    pub scale: f32,
+}
+
+/// What the backward pass needs of the forward pass.
+#[derive(Debug, Clone, Copy)]
+pub struct AttentionSaved<'a> {
+    /// Queries `[b, t, h, d]`.
+    pub q: &'a [f32],
+    /// Keys `[b, s, g, d]`.
+    pub k: &'a [f32],
+    /// Values `[b, s, g, d]`.
+    pub v: &'a [f32],
+    /// Output `[b, t, h, d]`.
+    pub out: &'a [f32],
+    /// Log of the sum of exponentials of the scores `[b, h, t]`.
+    pub lse: &'a [f32],
+    /// First visible key `[b, t]`.
+    pub starts: &'a [u32],
+}
+
+/// Where the gradients go; the shapes are those of `q`, `k`, `v`.
+#[derive(Debug)]
+pub struct AttentionGrads<'a> {
+    /// Gradient of the queries.
+    pub dq: &'a mut [f32],
+    /// Gradient of the keys.
+    pub dk: &'a mut [f32],
+    /// Gradient of the values.
+    pub dv: &'a mut [f32],
+}
+
+impl AttentionShape {
+    fn q_row(&self) -> usize {
+        self.heads * self.head_dim
+    }
+
+    fn kv_row(&self) -> usize {
+        self.kv_heads * self.head_dim
+    }
+
+    #[track_caller]
+    fn check(&self, q: &[f32], k: &[f32], v: &[f32], starts: &[u32]) {
+        assert!(self.queries <= self.keys, "{} queries have only {} keys", self.queries, self.keys);
+        assert!(
+            self.kv_heads > 0 && self.heads.is_multiple_of(self.kv_heads),
+            "{} heads over {} key heads",
+            self.heads,
+            self.kv_heads
+        );
+        expect_len("q", q.len(), self.batch * self.queries * self.q_row());
+        expect_len("k", k.len(), self.batch * self.keys * self.kv_row());
+        expect_len("v", v.len(), k.len());
+        expect_len("starts", starts.len(), self.batch * self.queries);
+        let offset = self.keys - self.queries;
+        let past = starts.iter().enumerate().find(|&(n, &start)| start as usize > offset + n % self.queries);
+        assert!(past.is_none(), "starts: (position, first key) = {past:?} lies after the query");
+    }
+}
