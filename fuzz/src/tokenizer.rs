@@ -65,7 +65,9 @@ fn with_file(name: &str, data: &[u8]) {
         if let Ok(ids) = tokenizer.encode(text) {
             drop(tokenizer.decode(&ids));
             let mut decoder = tokenizer.decoder();
-            ids.iter().for_each(|&id| drop(decoder.push(id)));
+            for &id in &ids {
+                drop(decoder.push(id));
+            }
             drop(decoder.finish());
         }
     }

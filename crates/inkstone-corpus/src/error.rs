@@ -17,6 +17,12 @@ pub enum CorpusError {
         /// What was looked for.
         path: PathBuf,
     },
+    /// A recipe that names the folder of data, and a shell that does not.
+    #[error("`{path}`: the environment variable INKSTONE_DATA is not set")]
+    NoDataFolder {
+        /// The path as the recipe gives it.
+        path: String,
+    },
     /// A pattern or folder holds no file that could be read.
     #[error("`{pattern}` matches no file that can be read")]
     NoMatch {
@@ -141,6 +147,7 @@ impl CorpusError {
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::NotFound { .. } => "relative paths count from the folder of the recipe; check the spelling",
+            Self::NoDataFolder { .. } => "set it to the folder with the texts: `INKSTONE_DATA=DIR inkstone …`",
             Self::NoMatch { .. } => {
                 "`format = \"auto\"` takes .txt .md .jsonl .json .csv .tsv .parquet (texts also as .gz or .zst) from \
                  a folder; name the `format` to read all of its files"

@@ -136,7 +136,7 @@ fn draw(candidates: &[(u32, f64)], uniform: f64) -> u32 {
     candidates.last().map_or(0, |&(id, _)| id)
 }
 
-/// A number from 0 to 1 (exclusive) that depends on seed and index only: SplitMix64's finaliser
+/// A number from 0 to 1 (exclusive) that depends on seed and index only: `SplitMix64`'s finaliser
 /// (Steele, Lea, Flood 2014) over both.
 fn uniform(seed: u64, index: u64) -> f64 {
     let mut z = seed

@@ -1,7 +1,7 @@
 //! When two answers are the same.
 
 /// The normal form in which answers are compared: lower case, without punctuation, without
-/// English articles, single spaces (SQuAD, arXiv:1606.05250, section 6.1); full-width forms as ASCII.
+/// English articles, single spaces (`SQuAD`, arXiv:1606.05250, section 6.1); full-width forms as ASCII.
 pub fn normalise(answer: &str) -> String {
     let text: String = answer
         .chars()

@@ -109,7 +109,8 @@ fn write(context: &Context<'_>, name: &str, text: &str) -> Result<(), EvalError>
 /// The questions of all languages, sorted by file name.
 fn load_questions(folder: &Path, limit: Option<usize>) -> Result<Vec<Question>, EvalError> {
     let failed = |source| EvalError::File { path: folder.to_owned(), source };
-    let is_questions = |name: &str| name.starts_with("questions.") && name.ends_with(".jsonl");
+    let is_questions =
+        |name: &str| name.strip_prefix("questions.").is_some_and(|rest| rest.strip_suffix(".jsonl").is_some());
     let names: BTreeSet<String> = std::fs::read_dir(folder)
         .map_err(failed)?
         .flatten()

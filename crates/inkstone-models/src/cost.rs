@@ -17,7 +17,7 @@ pub fn expected_flops_per_token(config: &Value, context: usize) -> Result<f64, M
 /// Weight, its gradient as it comes and as it is summed, and two moments.
 const BYTES_PER_PARAMETER: u64 = 20;
 /// The program, its buffers and the tokenizer.
-const FIXED_BYTES: u64 = 64 << 20;
+const FIXED_BYTES: u64 = 144 << 20;
 
 /// Peak resident bytes of training with `batch` rows of `context` tokens: the optimiser's state, what the operations keep for the
 /// backward pass, and a fixed share.

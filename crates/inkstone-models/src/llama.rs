@@ -1,6 +1,6 @@
 //! LLaMA: a decoder with RMSNorm before each part, rotary positions, SwiGLU and grouped-query attention.
 //!
-//! Papers: LLaMA (arXiv:2302.13971), RMSNorm (1910.07467), RoPE (2104.09864), SwiGLU (2002.05202), grouped-query
+//! Papers: LLaMA (arXiv:2302.13971), RMSNorm (1910.07467), `RoPE` (2104.09864), SwiGLU (2002.05202), grouped-query
 //! attention (2305.13245). Weights and config as in Hugging Face's `LlamaForCausalLM`.
 //!
 //! Departures: the initial weights of the two projections that write into the residual stream are scaled by
@@ -170,7 +170,7 @@ impl Config {
         table + head + self.num_hidden_layers as u64 * self.block_parameters() + self.hidden_size as u64
     }
 
-    /// FLOPs of training on one token: six for each parameter in a product (PaLM, arXiv:2204.02311, appendix B), and twelve for
+    /// FLOPs of training on one token: six for each parameter in a product (`PaLM`, arXiv:2204.02311, appendix B), and twelve for
     /// each layer, head, head width and key of the attention, of which a causal query sees half.
     pub(crate) fn flops_per_token(&self, context: usize) -> f64 {
         let products =
@@ -189,10 +189,11 @@ impl Config {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "numbers and words alike")]
 fn expect(
     right: bool,
     field: &'static str,
-    got: impl ToString,
+    got: impl std::fmt::Display,
     expected: impl FnOnce() -> String,
 ) -> Result<(), ModelError> {
     if right { Ok(()) } else { Err(ModelError::Config { field, got: got.to_string(), expected: expected() }) }
@@ -200,6 +201,7 @@ fn expect(
 
 /// Attention with rotary positions.
 #[derive(Module, Debug)]
+#[expect(clippy::struct_field_names, reason = "Hugging Face's names")]
 struct Attention {
     q_proj: Projection,
     k_proj: Projection,
@@ -209,6 +211,7 @@ struct Attention {
 
 /// The feed-forward layer, `down(silu(gate(x)) · up(x))`.
 #[derive(Module, Debug)]
+#[expect(clippy::struct_field_names, reason = "Hugging Face's names")]
 struct Mlp {
     gate_proj: Projection,
     up_proj: Projection,
@@ -272,9 +275,10 @@ impl Llama {
             .map(|n| Block::new(n, &config, weights, precision, device))
             .collect::<Result<_, _>>()?;
         let norm = RmsNorm::new(weights.ones("model.norm.weight", e)?, config.rms_norm_eps, device);
-        let lm_head = match config.tie_word_embeddings {
-            true => None,
-            false => Some(Projection::new(weights.matrix("lm_head.weight", [v, e], std)?, [v, e], precision, device)),
+        let lm_head = if config.tie_word_embeddings {
+            None
+        } else {
+            Some(Projection::new(weights.matrix("lm_head.weight", [v, e], std)?, [v, e], precision, device))
         };
         let model = Decoder { embed_tokens: Embedding::new(table, [v, e], device), layers, norm };
         Ok(Self { model, lm_head, config, head_precision: HeadPrecision(precision) })

@@ -30,6 +30,12 @@ enum Architecture {
     Llama(Box<Llama>),
 }
 
+/// What is done with each parameter: its name, its shape, its values.
+type Visit<'a> = &'a mut dyn FnMut(&str, &[usize], &[f32]);
+
+/// What is done to each parameter: its name, its shape, its values.
+type Update<'a> = &'a mut dyn FnMut(&str, &[usize], &mut [f32]);
+
 /// A loss with its parts.
 #[derive(Debug)]
 pub struct Loss {
@@ -117,7 +123,7 @@ impl Model {
     }
 
     /// Shows every parameter by its Hugging Face name with shape and values, in a fixed order.
-    pub fn visit_parameters(&self, visit: &mut dyn FnMut(&str, &[usize], &[f32])) {
+    pub fn visit_parameters(&self, visit: Visit<'_>) {
         match &self.architecture {
             Architecture::Llama(model) => inkstone_nn::visit_parameters(model.as_ref(), visit),
         }
@@ -132,7 +138,7 @@ impl Model {
 
     /// Changes every parameter in place, in the same order.
     #[must_use]
-    pub fn update_parameters(self, update: &mut dyn FnMut(&str, &[usize], &mut [f32])) -> Self {
+    pub fn update_parameters(self, update: Update<'_>) -> Self {
         let architecture = match self.architecture {
             Architecture::Llama(model) => Architecture::Llama(Box::new(inkstone_nn::update_parameters(*model, update))),
         };

@@ -44,7 +44,7 @@ impl Checkpoints {
     /// Saves the state after `step` steps and removes checkpoints that are no longer needed.
     pub fn save(&self, step: u64, model: &Model, optimizer: &Optimizer) -> Result<(), TrainError> {
         let aside = self.folder.join(format!("step-{step:07}.partial"));
-        let written = self.write(&aside, step, model, optimizer).and_then(|()| {
+        let written = Self::write(&aside, step, model, optimizer).and_then(|()| {
             let folder = self.folder.join(format!("step-{step:07}"));
             remove(&folder)?;
             std::fs::rename(&aside, &folder).map_err(|error| broken(&folder, error))?;
@@ -86,7 +86,7 @@ impl Checkpoints {
         steps
     }
 
-    fn write(&self, aside: &Path, step: u64, model: &Model, optimizer: &Optimizer) -> Result<(), TrainError> {
+    fn write(aside: &Path, step: u64, model: &Model, optimizer: &Optimizer) -> Result<(), TrainError> {
         remove(aside)?;
         std::fs::create_dir_all(aside).map_err(|error| broken(aside, error))?;
         write_weights(&aside.join(WEIGHTS), model)?;
@@ -197,6 +197,6 @@ fn sync_folder(folder: &Path) -> Result<(), TrainError> {
     std::fs::File::open(folder).and_then(|file| file.sync_all()).map_err(|error| broken(folder, error))
 }
 
-fn broken(path: &Path, what: impl ToString) -> TrainError {
+fn broken(path: &Path, what: impl std::fmt::Display) -> TrainError {
     TrainError::Checkpoint { path: path.to_owned(), what: what.to_string() }
 }

@@ -183,7 +183,7 @@ impl TrainingConfig {
                 "`batch_size` times `context` is more than {MAX_BATCH_TOKENS} tokens; use `accumulate`"
             ));
         }
-        if !(self.clip >= 0.0) {
+        if self.clip.is_nan() || self.clip < 0.0 {
             return Err(format!("`clip` is {}, expected 0 or more", self.clip));
         }
         self.optimizer.validate()?;

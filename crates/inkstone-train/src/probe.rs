@@ -80,7 +80,7 @@ pub(crate) fn estimate(
 
 /// Forward passes on the validation split cost a third of a training batch each.
 fn validation_share(config: &TrainingConfig, steps: u64) -> f64 {
-    let evaluations = if config.evaluate_every > 0 { steps / config.evaluate_every + 1 } else { 1 };
+    let evaluations = steps.checked_div(config.evaluate_every).unwrap_or(0) + 1;
     let batches = evaluations * config.evaluate_batches;
     1.0 + batches as f64 / 3.0 / (steps.max(1) * config.accumulate as u64) as f64
 }

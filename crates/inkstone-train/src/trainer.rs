@@ -80,11 +80,12 @@ pub fn train(model: Model, data: (&mut Loader, Option<&mut Loader>), run: &Run<'
             [("train/loss", loss), ("train/lr", rate), ("train/grad_norm", norm), ("train/tok_per_sec", speed)];
         log.metrics(step, tokens, &values)?;
         show(bar.as_ref(), tokens, loss);
-        if due(step, config.evaluate_every) && step < steps {
-            if let Some(loader) = validation.as_deref_mut() {
-                let loss = validation_loss(&model, run.objective, loader, Some(config.evaluate_batches));
-                report_validation(run, &mut log, (step, steps), loss)?;
-            }
+        if due(step, config.evaluate_every)
+            && step < steps
+            && let Some(loader) = validation.as_deref_mut()
+        {
+            let loss = validation_loss(&model, run.objective, loader, Some(config.evaluate_batches));
+            report_validation(run, &mut log, (step, steps), loss)?;
         }
         if due(step, config.sample_every) && step < steps {
             sample(&model, run, &mut log, step)?;
@@ -113,7 +114,7 @@ pub fn train(model: Model, data: (&mut Loader, Option<&mut Loader>), run: &Run<'
 }
 
 fn due(step: u64, every: u64) -> bool {
-    every > 0 && step % every == 0
+    every > 0 && step.is_multiple_of(every)
 }
 
 fn show(bar: &dyn Task, tokens: u64, loss: f64) {

@@ -264,7 +264,7 @@ pub(crate) enum DebugCommand {
     Logits(DebugModel),
     /// JSON strings, one a line → their ids
     Tokenize(DebugModel),
-    /// {"messages": […], "add_generation_prompt": bool}, one a line → the rendered text
+    /// {"messages": […], "`add_generation_prompt"`: bool}, one a line → the rendered text
     Render(DebugModel),
 }
 

@@ -23,7 +23,7 @@ impl Source {
     pub(crate) fn new(path: PathBuf, base: &Path, format: Format) -> Result<Self, CorpusError> {
         let bytes = std::fs::metadata(&path).map_err(CorpusError::io(&path))?.len();
         let format = if format == Format::Auto { by_extension(&path).unwrap_or(Format::Text) } else { format };
-        let name = path.strip_prefix(base).unwrap_or(&path).to_string_lossy().replace('\\', "/");
+        let name = name_of(&path, base);
         Ok(Self { path, name, format, bytes })
     }
 }
@@ -34,6 +34,7 @@ pub(crate) fn expand(paths: &[String], base: &Path, format: Format) -> Result<Ve
     let mut files = Vec::new();
     for given in paths {
         let before = files.len();
+        let given = &with_data_folder(given)?;
         let path = base.join(given);
         if path.is_dir() {
             walk(&path, format, 0, &mut files)?;
@@ -50,6 +51,31 @@ pub(crate) fn expand(paths: &[String], base: &Path, format: Format) -> Result<Ve
     files.sort();
     files.dedup();
     Ok(files)
+}
+
+/// The folder of texts that recipes may name without saying where it is.
+const DATA_VARIABLE: &str = "INKSTONE_DATA";
+
+fn data_folder() -> Option<String> {
+    std::env::var(DATA_VARIABLE).ok().filter(|folder| !folder.is_empty())
+}
+
+/// A path with `${INKSTONE_DATA}` at its beginning replaced by the folder.
+fn with_data_folder(given: &str) -> Result<String, CorpusError> {
+    match given.strip_prefix("${INKSTONE_DATA}") {
+        None => Ok(given.to_owned()),
+        Some(rest) => match data_folder() {
+            Some(folder) => Ok(folder + rest),
+            None => Err(CorpusError::NoDataFolder { path: given.to_owned() }),
+        },
+    }
+}
+
+/// What a file is called in ids: relative to the recipe's folder or to that of the data, so that it does not depend on where
+/// either stands.
+fn name_of(path: &Path, base: &Path) -> String {
+    let data = data_folder().and_then(|folder| path.strip_prefix(folder).ok());
+    path.strip_prefix(base).ok().or(data).unwrap_or(path).to_string_lossy().replace('\\', "/")
 }
 
 fn is_pattern(given: &str) -> bool {

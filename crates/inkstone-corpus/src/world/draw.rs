@@ -24,7 +24,7 @@ impl Draw {
 
     /// A number below `n`; 0 where `n` is 0.
     pub(crate) fn below(&mut self, n: usize) -> usize {
-        (u128::from(self.next()) * n as u128 >> 64) as usize
+        ((u128::from(self.next()) * n as u128) >> 64) as usize
     }
 
     /// One of `items`.
@@ -50,7 +50,7 @@ impl Draw {
     }
 }
 
-/// SplitMix64's finaliser (Steele, Lea, Flood 2014).
+/// `SplitMix64`'s finaliser (Steele, Lea, Flood 2014).
 fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -126,6 +126,7 @@ pub fn append(cache: &mut Vec<f32>, x: Tensor<4>) {
 }
 
 /// [`attention`] of `q[1, t, h, d]` over cached keys and values `[s, g, d]`, without a graph.
+#[expect(clippy::needless_pass_by_value, reason = "the same form as `attention`")]
 pub fn attention_over(
     q: Tensor<4>,
     (k, v): (&[f32], &[f32]),

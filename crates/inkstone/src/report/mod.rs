@@ -58,7 +58,7 @@ fn figures(stages: &[StageReport]) -> Vec<Figure> {
     let percent = |x: f64| format!("{:.1} %", x * 100.0);
     let figures = [
         ("parameters", metric("parameters").map(short)),
-        ("training tokens", metric("train_tokens").map(short)),
+        ("tokens trained on", trained_on(stages).map(short)),
         ("validation loss", metric("loss").map(|x| format!("{x:.3}"))),
         ("bits per byte", metric("bits_per_byte").map(|x| format!("{x:.3}"))),
         ("right, English", metric("accuracy_en").map(percent)),
@@ -66,6 +66,12 @@ fn figures(stages: &[StageReport]) -> Vec<Figure> {
         ("time to make", Some(duration(seconds))),
     ];
     figures.into_iter().filter_map(|(name, value)| Some(Figure { name: name.to_owned(), value: value? })).collect()
+}
+
+/// Tokens of all training stages together.
+fn trained_on(stages: &[StageReport]) -> Option<f64> {
+    let trained = stages.iter().filter_map(|stage| stage.artifact.manifest.metrics.get("tokens")?.as_f64());
+    Some(trained.sum()).filter(|&sum: &f64| sum > 0.0)
 }
 
 /// The curves and samples of a training stage.
