@@ -42,7 +42,7 @@ fn render(report: &RunReport) -> anyhow::Result<String> {
         "costs": report.stages.iter().map(cost).collect::<Vec<_>>(),
         "recipe_toml": last.map(|manifest| manifest.recipe_toml.as_str()),
     });
-    Ok(environment.get_template("report.html")?.render(minijinja::Value::from_serialize(&page))?)
+    Ok(environment.get_template("report.html")?.render(minijinja::Value::from(minijinja::value::Serde(page)))?)
 }
 
 /// A number in large type with its name.
