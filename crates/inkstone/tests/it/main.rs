@@ -1,0 +1,10 @@
+//! The program from outside: a tiny recipe run, killed, fed with bad input.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod damage;
+mod disk;
+mod input;
+mod kill;
+mod recipe;
+mod support;
+mod verbs;
