@@ -189,7 +189,6 @@ impl Config {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "numbers and words alike")]
 fn expect(
     right: bool,
     field: &'static str,

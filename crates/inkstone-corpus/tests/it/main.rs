@@ -8,3 +8,4 @@ mod loader;
 mod real;
 mod shards;
 mod support;
+mod world;
