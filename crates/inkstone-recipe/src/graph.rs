@@ -10,7 +10,7 @@ use crate::registry::{Bound, Registry};
 use crate::run::Options;
 use crate::stage::Input;
 use crate::suggest::nearest;
-use crate::tree::{self, Node, Place};
+use crate::tree::{self, Data, Entry, Node, Place};
 
 /// A checked recipe.
 pub(crate) struct Graph {
@@ -179,11 +179,34 @@ fn add_node(
 fn link(mut nodes: Vec<StageNode>) -> Result<Vec<StageNode>, RecipeError> {
     let kinds: BTreeMap<String, (usize, &'static str)> =
         nodes.iter().enumerate().map(|(i, n)| (n.name.clone(), (i, n.bound.kind()))).collect();
-    for node in &mut nodes {
-        let inputs = node.bound.inputs();
-        node.edges = inputs.iter().map(|input| edge(node, input, &kinds)).collect::<Result<_, _>>()?;
+    // Those that the recipe names first: what is wrong in them is wrong in their implicit ones too.
+    let (written, implicit): (Vec<usize>, Vec<usize>) = (0..nodes.len()).partition(|&i| nodes[i].owner.is_none());
+    for index in written.into_iter().chain(implicit) {
+        let inputs = nodes[index].bound.inputs();
+        let edges = inputs.iter().map(|input| edge(&nodes[index], input, &kinds));
+        let edges = edges.collect::<Result<_, _>>().map_err(|error| as_written(error, &nodes[index], &nodes))?;
+        nodes[index].edges = edges;
     }
     Ok(nodes)
+}
+
+/// An error in an implicit stage, told of the field of the recipe that handed the input on.
+fn as_written(mut error: RecipeError, node: &StageNode, nodes: &[StageNode]) -> RecipeError {
+    let (RecipeError::NoSuchInput { place, stage, field, wanted: name, .. }
+    | RecipeError::WrongKind { place, stage, field, input: name, .. }) = &mut error
+    else {
+        return error;
+    };
+    let mut owner = node.owner.as_ref();
+    while let Some(above) = owner.and_then(|o| nodes.iter().find(|n| n.name == *o)) {
+        let entries = if let Data::Table(entries) = &above.table.data { entries.as_slice() } else { &[] };
+        let hands_on = |e: &&Entry| matches!(&e.node.data, Data::Text(text) if text == name);
+        if let Some(entry) = entries.iter().find(hands_on) {
+            (*place, *stage, *field) = (entry.node.place.clone(), above.name.clone(), entry.key.clone());
+        }
+        owner = above.owner.as_ref();
+    }
+    error
 }
 
 fn edge(node: &StageNode, input: &Input, kinds: &BTreeMap<String, (usize, &'static str)>) -> Result<Edge, RecipeError> {

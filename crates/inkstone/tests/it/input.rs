@@ -31,6 +31,12 @@ fn a_text_in_another_encoding() {
 }
 
 #[test]
+fn a_text_in_utf_16() {
+    let wide: Vec<u8> = "hello you\n".repeat(50).encode_utf16().flat_map(u16::to_le_bytes).collect();
+    refused("a.txt", wide, "", &["a.txt", "UTF-16LE, not UTF-8", "hint:", "iconv"]);
+}
+
+#[test]
 fn a_record_cut_in_the_middle() {
     let text = "{\"text\": \"one whole record\"}\n{\"text\": \"and one that is cu";
     refused("a.jsonl", text, "max_bad_records = 0", &["a.jsonl:2", "max_bad_records", "hint:"]);
