@@ -75,13 +75,23 @@ pub(crate) fn plan_graph(
     let (mut done, mut forecasts, mut stages) = (Vec::new(), Vec::new(), Vec::new());
     for (node, selected) in graph.nodes.iter().zip(selected) {
         let finding = surveyor.look(done.len(), &done)?;
-        let estimate = node.bound.estimate(&inputs(node, &forecasts), machine);
+        let estimate = match recorded(&finding, selected) {
+            Some(estimate) => estimate,
+            None => node.bound.estimate(&inputs(node, &forecasts), machine),
+        };
         forecasts.push(forecast(finding.artifact.as_ref(), &estimate));
         stages.push(planned(node, selected, &finding, (estimate, store)));
         done.push(finding.artifact);
     }
     let total = total(&stages);
     Ok(Plan { recipe: graph.name.clone(), stages, total })
+}
+
+/// What was foreseen of a stage that need not run: an estimate may take seconds of measuring.
+fn recorded(finding: &Finding, selected: Selected) -> Option<Estimate> {
+    let artifact = finding.artifact.as_ref().filter(|_| !selected.forced)?;
+    let predicted = artifact.manifest.predicted.clone();
+    Some(predicted.and_then(|predicted| serde_json::from_value(predicted).ok()).unwrap_or_default())
 }
 
 fn planned(

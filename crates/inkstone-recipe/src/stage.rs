@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::manifest::{Artifact, Metrics};
 use crate::progress::{Interrupt, Progress};
@@ -104,7 +104,8 @@ pub struct Forecast {
 }
 
 /// What a stage would make and cost, as far as it can tell.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Estimate {
     /// Trainable parameters.
     pub parameters: Option<u64>,
