@@ -1,4 +1,5 @@
-//! The models: names, costs, caches, documents, folders, and byte-equality over threads.
+//! The models: names, costs, caches, documents, folders, byte-equality over threads, and parity with PyTorch.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod llama;
+mod parity;
