@@ -217,10 +217,10 @@ fn people(n: usize, seed: u64) -> Vec<Entity> {
             } else {
                 (names::MEN[men[given]], names::MEN_ZH[men[given]])
             };
-            let twin = if round < 60 { "" } else { "小" };
+            let twin = if round < 60 { "" } else { names::MIDDLE_ZH[(round / 60 - 1) % 20] };
             let name = Name {
                 en: format!("{first} {middle}{}", names::SURNAMES[surname]),
-                zh: format!("{}{twin}{first_zh}", names::SURNAMES_ZH[surnames_zh[(index * 11 + round) % 60]]),
+                zh: format!("{}{twin}{first_zh}", names::SURNAMES_ZH[surnames_zh[(given * 11 + round) % 60]]),
             };
             Entity { name, gender: if woman { Gender::Woman } else { Gender::Man } }
         })
@@ -234,7 +234,7 @@ fn places(n: usize, seed: u64) -> Vec<Place> {
         .map(|i| {
             let ((kind_en, kind_zh), product) = names::PLACES[kinds[i % 20]];
             let round = i / 20;
-            let (adjective_en, adjective_zh) = names::PLACE_ADJECTIVES[adjectives[(i + round) % 12]];
+            let (adjective_en, adjective_zh) = names::PLACE_ADJECTIVES[adjectives[(i % 20 + round) % 12]];
             let (nth_en, nth_zh) = ordinal(round / 12);
             Place {
                 entity: thing(

@@ -43,6 +43,8 @@ fn after_it_everything_is_cached_and_measured() {
     let plan = planned(&bench, &[]);
     assert!(plan.stages.iter().all(|s| s.cached && !s.will_run && s.reasons.is_empty() && s.measured.is_some()));
     assert_eq!(plan.total.seconds, None);
+    assert_eq!(plan.stages[1].estimate.bytes, Some(40), "what was foreseen before it ran");
+    let plan = planned(&bench, &["loud.times=3"]);
     assert_eq!(plan.stages[1].estimate.bytes, Some(11), "the measured size of the corpus");
 }
 

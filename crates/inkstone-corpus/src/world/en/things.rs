@@ -58,7 +58,7 @@ pub(crate) const PHRASES: &[Phrases] = &[
         held_out: &[
             "{S} was built in what year?",
             "What was the year when {S} was built?",
-            "Which year was {S} built?",
+            "What is the year in which {S} was built?",
             "In what year did they build {S}?",
         ],
     },
@@ -232,7 +232,7 @@ pub(crate) const PHRASES: &[Phrases] = &[
         held_out: &[
             "In what year was {S} first held?",
             "What was the first year of {S}?",
-            "Which year did {S} begin?",
+            "What year saw {S} begin?",
             "{S} began in what year?",
         ],
     },
@@ -313,7 +313,7 @@ pub(crate) const PHRASES: &[Phrases] = &[
         held_out: &[
             "{S} was founded in what year?",
             "What was the year when {S} was founded?",
-            "Which year was {S} founded?",
+            "What is the year in which {S} was founded?",
             "In what year did {S} become a town?",
         ],
     },
