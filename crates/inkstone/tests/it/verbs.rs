@@ -79,7 +79,7 @@ fn chat_answers_a_prompt_and_piped_lines() {
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success());
     // An answer of an untrained model may hold line breaks of its own.
-    assert!(output.stdout.iter().filter(|&&byte| byte == b'\n').count() >= 2);
+    assert!(output.stdout.split(|&byte| byte == b'\n').count() > 2);
 }
 
 #[test]
