@@ -68,7 +68,7 @@ impl Stage for EvaluateStage {
         let questions = metric("questions", "questions").unwrap_or(600.0);
         let parameters = metric("model", "parameters").unwrap_or(3e6);
         // An answer is about ten passes over the weights, bound by memory, and a fixed cost per operation.
-        let answer = 10.0 * (parameters * 4.0 / machine.bytes_per_second.max(1e9) + 1e-3);
+        let answer = 10.0 * (parameters * 4.0 / machine.bytes_per_second.max(1e9) + 2e-4);
         Estimate { seconds: Some(models * questions * answer), ..Estimate::default() }
     }
 
