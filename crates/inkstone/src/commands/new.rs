@@ -32,7 +32,7 @@ pub(crate) fn new(args: &New, printer: &Printer) -> anyhow::Result<ExitCode> {
         return Err(hinted(format!("{file} is there already"), "choose another name, or give --force to replace it"));
     }
     let texts = args.texts.canonicalize().with_context(|| format!("looking for {}", args.texts.display()))?;
-    let size = size_of(&texts)?;
+    let Texts { files, bytes: size } = texts_below(&texts)?;
     if size < MIN_BYTES {
         return Err(hinted(
             format!("{} has {} of text, too little to learn from", texts.display(), bytes(size)),
@@ -40,7 +40,7 @@ pub(crate) fn new(args: &New, printer: &Printer) -> anyhow::Result<ExitCode> {
         ));
     }
     let fit = Fit::of(size, args.hours, machine::measured().flops_per_second);
-    inkstone_recipe::fs::write_atomic(Path::new(&file), fit.recipe(&args.name, &texts).as_bytes())?;
+    inkstone_recipe::fs::write_atomic(Path::new(&file), fit.recipe(&args.name, &texts, files).as_bytes())?;
     printer.data(&file)?;
     printer.talk(&format!(
         "{} of text: {} parameters, {} steps, about {}\n\nNext:  inkstone plan {file}\n       inkstone run {file}",
@@ -55,17 +55,32 @@ pub(crate) fn new(args: &New, printer: &Printer) -> anyhow::Result<ExitCode> {
 /// Less text than this teaches nothing.
 const MIN_BYTES: u64 = 20_000;
 
-/// Bytes of all readable files below a path; packed files are counted four times, as text packs about so well.
-fn size_of(path: &Path) -> anyhow::Result<u64> {
+/// How much text there is.
+#[derive(Default)]
+struct Texts {
+    files: u64,
+    /// Packed files are counted four times, as text packs about so well.
+    bytes: u64,
+}
+
+/// All readable files below a path.
+fn texts_below(path: &Path) -> anyhow::Result<Texts> {
     let metadata = std::fs::metadata(path).with_context(|| format!("reading {}", path.display()))?;
     if metadata.is_file() {
         let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or("");
         let factor = if matches!(ending, "gz" | "zst" | "parquet") { 4 } else { 1 };
-        return Ok(if ENDINGS.contains(&ending) { metadata.len() * factor } else { 0 });
+        let readable = ENDINGS.contains(&ending);
+        return Ok(if readable { Texts { files: 1, bytes: metadata.len() * factor } } else { Texts::default() });
     }
     let entries = std::fs::read_dir(path).with_context(|| format!("reading {}", path.display()))?;
-    entries.map(|entry| size_of(&entry?.path())).sum()
+    entries.into_iter().try_fold(Texts::default(), |sum, entry| {
+        let below = texts_below(&entry?.path())?;
+        Ok(Texts { files: sum.files + below.files, bytes: sum.bytes + below.bytes })
+    })
 }
+
+/// Fewer files than this are cut into paragraphs, so that there are documents to keep back.
+const FEW_FILES: u64 = 50;
 
 /// A model and a training that fit the texts and the time.
 struct Fit {
@@ -102,7 +117,7 @@ impl Fit {
         (12 * self.layers * self.width * self.width + self.vocabulary * self.width) as f64
     }
 
-    fn recipe(&self, name: &str, texts: &Path) -> String {
+    fn recipe(&self, name: &str, texts: &Path, files: u64) -> String {
         let Self { vocabulary, width, layers, context, batch, steps, .. } = self;
         let heads = (width / 32).max(1);
         let (every, warmup) = ((steps / 10).max(10), (steps / 20).clamp(10, 1000));
@@ -115,6 +130,7 @@ seed = 1
 kind = \"corpus\"
 paths = [{folder:?}]
 # text = \"text\"          # the key of the text in JSON, CSV and Parquet records
+document = {document:?}    # what a document is in plain text: a whole \"file\", a \"paragraph\" or a \"line\"
 validation = 0.05        # share of documents kept back for the validation loss
 
 # {size} of text; the vocabulary is the square root of the bytes, from 512 to 32,000.
@@ -140,6 +156,7 @@ schedule = {{ kind = \"cosine\", warmup = {warmup} }}
 evaluate_every = {every}
 checkpoint_every = {every}
 ",
+            document = if files < FEW_FILES { "paragraph" } else { "file" },
             folder = texts.display().to_string(),
             size = bytes(self.bytes),
             all = short(self.bytes as f64 / BYTES_PER_TOKEN * PASSES),
