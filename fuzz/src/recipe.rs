@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use inkstone_corpus::{ChatStage, CorpusStage};
-use inkstone_recipe::{Artifact, ContentId, Cost, FileEntry, Key, Manifest, Recipe, Registry};
+use inkstone_recipe::{Artifact, ArtifactId, ContentId, Cost, FileEntry, Key, Manifest, Recipe, Registry};
 use serde_json::json;
 
 use super::{Target, in_folder};
@@ -63,7 +63,7 @@ fn manifest() -> Manifest {
         recipe: "tang".into(),
         recipe_toml: GOOD.into(),
         config: json!({"paths": ["texts"]}),
-        inputs: BTreeMap::from([("from".into(), ContentId("cd".repeat(32)))]),
+        inputs: BTreeMap::from([("from".into(), ArtifactId::new(&ContentId("cd".repeat(32)), &Key("ef".repeat(32))))]),
         sources: vec![file.clone()],
         base: "/base".into(),
         seed: 7,

@@ -8,7 +8,7 @@ use crate::RecipeError;
 use crate::fs::{self, IoError};
 use crate::hash::{hash_file, relative};
 use crate::key::content_id;
-use crate::manifest::{Artifact, FORMAT, FileEntry, MANIFEST, Manifest};
+use crate::manifest::{Artifact, ArtifactId, FORMAT, FileEntry, MANIFEST, Manifest};
 
 /// The largest manifest that is read: one with a million sources still fits.
 const LIMIT: u64 = 256 << 20;
@@ -79,6 +79,9 @@ fn read_manifest(path: &Path) -> Result<Manifest, RecipeError> {
         return Err(RecipeError::Newer { path, found: layout.format, supported: FORMAT });
     }
     let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|e| corrupt(e.to_string()))?;
+    if ArtifactId::parse(manifest.id().as_str()).is_none() {
+        return Err(corrupt("its content id or its key is not a BLAKE3 in hexadecimal digits".to_owned()));
+    }
     match manifest.files.iter().chain(&manifest.logs).find(|f| !stays_inside(&f.path)) {
         Some(file) => Err(corrupt(format!("the path `{}` leads out of the folder", file.path))),
         None => Ok(manifest),

@@ -165,7 +165,7 @@ fn manifest(job: &Job<'_>, environment: &RunEnvironment<'_>, record: Record, met
         recipe: job.recipe.to_owned(),
         recipe_toml: job.recipe_toml.to_owned(),
         config: job.bound.config().clone(),
-        inputs: job.inputs.iter().map(|(field, a)| (field.clone(), a.manifest.content.clone())).collect(),
+        inputs: job.inputs.iter().map(|(field, a)| (field.clone(), a.manifest.id())).collect(),
         sources: job.sources.iter().map(|s| s.entry.clone()).collect(),
         base: job.base.clone(),
         seed: job.seed,

@@ -42,11 +42,16 @@ pub fn diff(a: &Artifact, b: &Artifact) -> Diff {
     Diff {
         made: changes(&made(a), &made(b)),
         config: changes(&a.config, &b.config),
-        inputs: changes(&json!(a.inputs), &json!(b.inputs)),
+        inputs: changes(&contents(a), &contents(b)),
         sources: changes(&entries(&a.sources), &entries(&b.sources)),
         metrics: changes(&Value::Object(a.metrics.clone()), &Value::Object(b.metrics.clone())),
         files: changes(&entries(&a.files), &entries(&b.files)),
     }
+}
+
+/// What the inputs hold, by field: how that came about does not matter here.
+fn contents(manifest: &Manifest) -> Value {
+    manifest.inputs.iter().map(|(field, id)| (field.clone(), json!(id.content()))).collect::<Map<_, _>>().into()
 }
 
 impl Diff {

@@ -10,7 +10,7 @@ use crate::RecipeError;
 use crate::artifact::walk;
 use crate::attempt::last_write;
 use crate::fs;
-use crate::manifest::ContentId;
+use crate::manifest::{ArtifactId, ContentId};
 use crate::run::RunEnvironment;
 use crate::store::{Store, names};
 
@@ -48,14 +48,14 @@ pub fn gc(store: &Store, dry_run: bool, environment: &RunEnvironment<'_>) -> Res
     let _lock = store.lock(false, environment)?;
     let kept = reachable(store)?;
     let mut report = GcReport { kept: kept.len(), ..GcReport::default() };
-    for content in store.contents()?.into_iter().filter(|c| !kept.contains(c)) {
-        let stage = store.content(&content).ok().flatten().map_or_else(String::new, |a| a.manifest.stage);
-        let bytes = size(&store.object(&content))?;
+    for id in store.artifacts()?.into_iter().filter(|id| !kept.contains(id)) {
+        let stage = store.artifact(&id).ok().flatten().map_or_else(String::new, |a| a.manifest.stage);
+        let bytes = size(&store.object(&id))?;
         if !dry_run {
-            store.discard(&content)?;
+            store.discard(&id)?;
         }
         report.bytes += bytes;
-        report.removed.push(RemovedArtifact { content, stage, bytes });
+        report.removed.push(RemovedArtifact { content: id.content(), stage, bytes });
     }
     for folder in leftovers(store)? {
         report.partials += 1;
@@ -71,15 +71,15 @@ pub fn gc(store: &Store, dry_run: bool, environment: &RunEnvironment<'_>) -> Res
 }
 
 /// Everything that a link leads to, with what it was made from.
-fn reachable(store: &Store) -> Result<BTreeSet<ContentId>, RecipeError> {
+fn reachable(store: &Store) -> Result<BTreeSet<ArtifactId>, RecipeError> {
     let mut kept = BTreeSet::new();
-    let mut open: Vec<ContentId> = store.links()?.into_iter().map(|(_, content)| content).collect();
-    while let Some(content) = open.pop() {
-        if !kept.contains(&content)
-            && let Some(artifact) = store.content(&content)?
+    let mut open: Vec<ArtifactId> = store.links()?.into_iter().map(|(_, id)| id).collect();
+    while let Some(id) = open.pop() {
+        if !kept.contains(&id)
+            && let Some(artifact) = store.artifact(&id)?
         {
             open.extend(artifact.manifest.inputs.into_values());
-            kept.insert(content);
+            kept.insert(id);
         }
     }
     Ok(kept)
@@ -91,7 +91,7 @@ fn leftovers(store: &Store) -> Result<Vec<PathBuf>, RecipeError> {
     let mut folders = Vec::new();
     for key in names(&partial)? {
         let folder = partial.join(&key);
-        let finished = store.content_of(&key).is_some_and(|c| store.object(&c).exists());
+        let finished = store.made_for(&key).is_some_and(|id| store.object(&id).exists());
         if finished || is_old(&folder) {
             folders.push(folder);
         }
@@ -115,7 +115,7 @@ fn is_dead(process: &str) -> bool {
 
 fn drop_dangling_keys(store: &Store) -> Result<(), RecipeError> {
     for key in names(&store.inner("keys"))? {
-        let dangling = store.content_of(&key).is_none_or(|content| !store.object(&content).exists());
+        let dangling = store.made_for(&key).is_none_or(|id| !store.object(&id).exists());
         if dangling {
             fs::remove_file(&store.inner("keys").join(&key))?;
         }

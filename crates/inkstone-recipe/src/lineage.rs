@@ -6,7 +6,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::RecipeError;
-use crate::manifest::{Artifact, ContentId, Cost, FileEntry, Key, Metrics};
+use crate::manifest::{Artifact, ArtifactId, ContentId, Cost, FileEntry, Key, Metrics};
 use crate::store::Store;
 
 /// An artifact with everything it came from. [`std::fmt::Display`] draws the tree.
@@ -54,8 +54,8 @@ pub fn lineage(artifact: &Artifact, store: &Store) -> Result<Lineage, RecipeErro
     grow(None, artifact, &mut Growth { store, seen: BTreeSet::new() })
 }
 
-/// The artifacts `artifact` was made from and itself, inputs first, each once. A content that is
-/// no longer in the store is left out.
+/// The artifacts `artifact` was made from and itself, inputs first, each once. One that is no longer
+/// in the store is left out.
 pub(crate) fn ancestors(artifact: &Artifact, store: &Store) -> Result<Vec<Artifact>, RecipeError> {
     let mut list = Vec::new();
     collect(artifact, store, (&mut BTreeSet::new(), &mut list))?;
@@ -65,13 +65,13 @@ pub(crate) fn ancestors(artifact: &Artifact, store: &Store) -> Result<Vec<Artifa
 fn collect(
     artifact: &Artifact,
     store: &Store,
-    (seen, list): (&mut BTreeSet<ContentId>, &mut Vec<Artifact>),
+    (seen, list): (&mut BTreeSet<ArtifactId>, &mut Vec<Artifact>),
 ) -> Result<(), RecipeError> {
-    if !seen.insert(artifact.manifest.content.clone()) {
+    if !seen.insert(artifact.manifest.id()) {
         return Ok(());
     }
-    for content in artifact.manifest.inputs.values() {
-        if let Some(input) = store.content(content)? {
+    for id in artifact.manifest.inputs.values() {
+        if let Some(input) = store.artifact(id)? {
             collect(&input, store, (seen, list))?;
         }
     }
@@ -81,25 +81,25 @@ fn collect(
 
 struct Growth<'a> {
     store: &'a Store,
-    seen: BTreeSet<ContentId>,
+    seen: BTreeSet<ArtifactId>,
 }
 
 fn grow(field: Option<&String>, artifact: &Artifact, growth: &mut Growth<'_>) -> Result<Lineage, RecipeError> {
     let content = artifact.manifest.content.clone();
-    let repeated = !growth.seen.insert(content.clone());
+    let repeated = !growth.seen.insert(artifact.manifest.id());
     let mut inputs = Vec::new();
     for (name, id) in artifact.manifest.inputs.iter().filter(|_| !repeated) {
-        inputs.push(match growth.store.content(id)? {
+        inputs.push(match growth.store.artifact(id)? {
             Some(input) => grow(Some(name), &input, growth)?,
-            None => gone(name, id),
+            None => gone(name, id.content()),
         });
     }
     Ok(Lineage { field: field.cloned(), content, made: Some(made(artifact)), repeated, inputs })
 }
 
-fn gone(field: &str, content: &ContentId) -> Lineage {
+fn gone(field: &str, content: ContentId) -> Lineage {
     let field = Some(field.to_owned());
-    Lineage { field, content: content.clone(), made: None, repeated: false, inputs: Vec::new() }
+    Lineage { field, content, made: None, repeated: false, inputs: Vec::new() }
 }
 
 fn made(artifact: &Artifact) -> Made {

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::RecipeError;
-use crate::manifest::{Artifact, ContentId, Metrics};
+use crate::manifest::{Artifact, ArtifactId, ContentId, Metrics};
 use crate::store::Store;
 
 /// One artifact of a store.
@@ -31,8 +31,8 @@ pub struct Listed {
 pub fn list(store: &Store) -> Result<Vec<Listed>, RecipeError> {
     let links = store.links()?;
     let mut listed = Vec::new();
-    for content in store.contents()? {
-        if let Ok(Some(artifact)) = store.content(&content) {
+    for id in store.artifacts()? {
+        if let Ok(Some(artifact)) = store.artifact(&id) {
             listed.push(entry(&artifact, &links));
         }
     }
@@ -40,7 +40,7 @@ pub fn list(store: &Store) -> Result<Vec<Listed>, RecipeError> {
     Ok(listed)
 }
 
-fn entry(artifact: &Artifact, links: &[(String, ContentId)]) -> Listed {
+fn entry(artifact: &Artifact, links: &[(String, ArtifactId)]) -> Listed {
     let m = &artifact.manifest;
     Listed {
         content: m.content.clone(),
@@ -50,6 +50,6 @@ fn entry(artifact: &Artifact, links: &[(String, ContentId)]) -> Listed {
         bytes: artifact.bytes(),
         ended: m.ended.clone(),
         metrics: m.metrics.clone(),
-        links: links.iter().filter(|(_, c)| *c == m.content).map(|(name, _)| name.clone()).collect(),
+        links: links.iter().filter(|(_, id)| *id == m.id()).map(|(name, _)| name.clone()).collect(),
     }
 }

@@ -24,6 +24,42 @@ pub struct ContentId(pub String);
 #[serde(transparent)]
 pub struct Key(pub String);
 
+/// Names one artifact of a store: the content and how it came about. Two keys may give the same
+/// bytes; each keeps its own manifest and logs.
+///
+/// The text is `<content id>-<first 16 digits of the key>`, which is also the name of its folder.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ArtifactId(String);
+
+impl ArtifactId {
+    /// The artifact that `key` gives with `content`.
+    pub fn new(content: &ContentId, key: &Key) -> Self {
+        Self(format!("{content}-{}", key.0.get(..16).unwrap_or(&key.0)))
+    }
+
+    /// Reads the name of a folder.
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        let (content, key) = name.split_once('-')?;
+        (is_hex(content) && is_hex(key)).then(|| Self(name.to_owned()))
+    }
+
+    /// The content.
+    pub fn content(&self) -> ContentId {
+        ContentId(self.0.split('-').next().unwrap_or_default().to_owned())
+    }
+
+    /// The whole text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Whether `text` is digits as BLAKE3 is written here.
+pub(crate) fn is_hex(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+}
+
 impl ContentId {
     /// The first twelve digits, for people.
     pub fn short(&self) -> &str {
@@ -68,7 +104,7 @@ pub struct Manifest {
     /// The resolved config of the stage.
     pub config: serde_json::Value,
     /// Input artifacts by config field.
-    pub inputs: BTreeMap<String, ContentId>,
+    pub inputs: BTreeMap<String, ArtifactId>,
     /// Files outside the store that were read.
     pub sources: Vec<FileEntry>,
     /// The folder against which relative source paths were resolved.
@@ -99,6 +135,13 @@ pub struct Manifest {
     pub files: Vec<FileEntry>,
     /// Files kept beside the content (below `logs/`), sorted by path.
     pub logs: Vec<FileEntry>,
+}
+
+impl Manifest {
+    /// The name of this artifact in its store.
+    pub fn id(&self) -> ArtifactId {
+        ArtifactId::new(&self.content, &self.key)
+    }
 }
 
 /// A file with its size and hash.

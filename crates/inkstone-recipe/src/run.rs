@@ -175,7 +175,7 @@ impl Runner<'_> {
                 artifact
             }
         };
-        let link = self.surveyor.store.set_link(&self.graph.name, &node.name, &artifact.manifest.content)?;
+        let link = self.surveyor.store.set_link(&self.graph.name, &node.name, &artifact.manifest.id())?;
         let reasons = self.executed.get(&index).cloned();
         let (cached, reasons) = (reasons.is_none(), reasons.unwrap_or_default());
         Ok(Some(StageReport { name: node.name.clone(), link, artifact, cached, reasons }))
@@ -218,14 +218,14 @@ impl Runner<'_> {
     /// read whole: work on damaged bytes would be lost.
     fn discard_damaged(&self, finding: &Finding, inputs: &BTreeMap<String, Artifact>) -> Result<bool, RecipeError> {
         let store = self.surveyor.store;
-        if let Some(content) = &finding.damaged {
-            store.discard(content)?;
+        if let Some(id) = &finding.damaged {
+            store.discard(id)?;
         }
         let mut found = false;
         for input in inputs.values() {
             if let Err(error @ RecipeError::Corrupt { .. }) = input.check() {
                 self.environment.progress.warn(&format!("{error}; stage `{}` is made anew", input.manifest.stage));
-                store.discard(&input.manifest.content)?;
+                store.discard(&input.manifest.id())?;
                 found = true;
             }
         }

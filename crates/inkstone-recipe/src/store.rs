@@ -1,9 +1,9 @@
-//! The artifact store: content-addressed folders below `runs/.store`.
+//! The artifact store: folders below `runs/.store`, named by what they hold.
 //!
 //! ```text
-//! runs/<recipe>/<stage>          link to ../.store/objects/<content id>
+//! runs/<recipe>/<stage>          link to ../.store/objects/<artifact id>
 //! runs/.store/objects/<id>/      manifest.json and the files
-//! runs/.store/keys/<key>         which content a key gave
+//! runs/.store/keys/<key>         which artifact a key gave
 //! runs/.store/partial/<key>/     out/, state/ and attempt.json of a stage under way
 //! runs/.store/sources.json       hashes of sources by path, size and time
 //! runs/.store/lock               held by the run under way
@@ -17,7 +17,7 @@ use crate::RecipeError;
 use crate::artifact;
 use crate::fs::{self, IoError};
 use crate::lock::{StoreLock, lock};
-use crate::manifest::{Artifact, ContentId, Key, MANIFEST, Manifest};
+use crate::manifest::{Artifact, ArtifactId, Key, MANIFEST, Manifest, is_hex};
 use crate::run::RunEnvironment;
 use crate::suggest::nearest;
 
@@ -30,7 +30,7 @@ pub struct Store {
 /// The file of a key.
 #[derive(Serialize, Deserialize)]
 struct KeyFile {
-    content: ContentId,
+    artifact: ArtifactId,
 }
 
 /// What the store has for a key.
@@ -38,7 +38,7 @@ pub(crate) enum Lookup {
     Found(Box<Artifact>),
     Missing,
     /// It was there and is not whole; the text says what is wrong.
-    Damaged(ContentId, String),
+    Damaged(ArtifactId, String),
 }
 
 impl Store {
@@ -75,18 +75,21 @@ impl Store {
         match self.look_up(key)? {
             Lookup::Found(artifact) => Ok(Some(*artifact)),
             Lookup::Missing => Ok(None),
-            Lookup::Damaged(content, message) => Err(RecipeError::Corrupt { path: self.object(&content), message }),
+            Lookup::Damaged(id, message) => Err(RecipeError::Corrupt { path: self.object(&id), message }),
         }
     }
 
-    /// The artifact with this content, if the store has it.
-    pub fn content(&self, content: &ContentId) -> Result<Option<Artifact>, RecipeError> {
-        let folder = self.object(content);
-        if is_hex(&content.0) && folder.join(MANIFEST).exists() { Artifact::open(&folder).map(Some) } else { Ok(None) }
+    /// The artifact of this name, if the store has it.
+    pub fn artifact(&self, id: &ArtifactId) -> Result<Option<Artifact>, RecipeError> {
+        let Some(id) = ArtifactId::parse(id.as_str()) else {
+            return Ok(None);
+        };
+        let folder = self.object(&id);
+        if folder.join(MANIFEST).exists() { Artifact::open(&folder).map(Some) } else { Ok(None) }
     }
 
     /// The artifact that `reference` means: a path (a folder or a link), `recipe/stage`, or the
-    /// beginning (at least four digits) of a content id.
+    /// beginning (at least four digits) of an artifact's id, which begins with its content id.
     pub fn find(&self, reference: &str) -> Result<Artifact, RecipeError> {
         let path = Path::new(reference);
         let below = self.runs.join(reference);
@@ -96,8 +99,9 @@ impl Store {
         if below.exists() && !reference.is_empty() {
             return Artifact::open(&below);
         }
-        let candidates: Vec<ContentId> = if reference.len() >= 4 && is_hex(reference) {
-            self.contents()?.into_iter().filter(|c| c.0.starts_with(reference)).collect()
+        let named = reference.len() >= 4 && reference.split('-').all(|part| part.is_empty() || is_hex(part));
+        let candidates: Vec<ArtifactId> = if named {
+            self.artifacts()?.into_iter().filter(|id| id.as_str().starts_with(reference)).collect()
         } else {
             Vec::new()
         };
@@ -105,7 +109,7 @@ impl Store {
             [] => Err(self.no_such_artifact(reference)),
             [one] => Artifact::open(&self.object(one)),
             many => {
-                let candidates = many.iter().map(|c| c.short().to_owned()).collect();
+                let candidates = many.iter().map(|id| id.as_str().to_owned()).collect();
                 Err(RecipeError::Ambiguous { prefix: reference.to_owned(), candidates })
             }
         }
@@ -116,14 +120,14 @@ impl Store {
         lock(&self.inner("lock"), wait, environment)
     }
 
-    /// The content ids of all objects, sorted.
-    pub fn contents(&self) -> Result<Vec<ContentId>, RecipeError> {
+    /// The names of all artifacts, sorted.
+    pub fn artifacts(&self) -> Result<Vec<ArtifactId>, RecipeError> {
         let names = names(&self.inner("objects"))?;
-        Ok(names.into_iter().filter(|n| is_hex(n)).map(ContentId).collect())
+        Ok(names.iter().filter_map(|name| ArtifactId::parse(name)).collect())
     }
 
-    /// The links below `runs` as (`recipe/stage`, content id), sorted.
-    pub fn links(&self) -> Result<Vec<(String, ContentId)>, RecipeError> {
+    /// The links below `runs` as (`recipe/stage`, artifact id), sorted.
+    pub fn links(&self) -> Result<Vec<(String, ArtifactId)>, RecipeError> {
         let mut links = Vec::new();
         for recipe in names(&self.runs)?.into_iter().filter(|n| !n.starts_with('.')) {
             let folder = self.runs.join(&recipe);
@@ -132,8 +136,8 @@ impl Store {
             }
             for stage in names(&folder)? {
                 let target = std::fs::read_link(folder.join(&stage)).ok();
-                let id = target.as_deref().and_then(Path::file_name).and_then(|n| n.to_str()).filter(|n| is_hex(n));
-                links.extend(id.map(|id| (format!("{recipe}/{stage}"), ContentId(id.to_owned()))));
+                let id = target.as_deref().and_then(Path::file_name).and_then(|n| ArtifactId::parse(n.to_str()?));
+                links.extend(id.map(|id| (format!("{recipe}/{stage}"), id)));
             }
         }
         Ok(links)
@@ -149,8 +153,8 @@ impl Store {
         self.runs.join(".store").join(name)
     }
 
-    pub(crate) fn object(&self, content: &ContentId) -> PathBuf {
-        self.inner("objects").join(&content.0)
+    pub(crate) fn object(&self, id: &ArtifactId) -> PathBuf {
+        self.inner("objects").join(id.as_str())
     }
 
     pub(crate) fn partial(&self, key: &Key) -> PathBuf {
@@ -161,50 +165,49 @@ impl Store {
         self.inner("keys").join(&key.0)
     }
 
-    /// The content a key file names; `None` where there is none or it cannot be read.
-    pub(crate) fn content_of(&self, key: &str) -> Option<ContentId> {
+    /// The artifact a key file names; `None` where there is none or it cannot be read.
+    pub(crate) fn made_for(&self, key: &str) -> Option<ArtifactId> {
         let bytes = fs::read(&self.inner("keys").join(key), 1 << 16).ok()?;
         let file: KeyFile = serde_json::from_slice(&bytes).ok()?;
-        is_hex(&file.content.0).then_some(file.content)
+        ArtifactId::parse(file.artifact.as_str())
     }
 
     pub(crate) fn look_up(&self, key: &Key) -> Result<Lookup, RecipeError> {
-        let Some(content) = self.content_of(&key.0) else {
+        let Some(id) = self.made_for(&key.0) else {
             return Ok(Lookup::Missing);
         };
-        let folder = self.object(&content);
+        let folder = self.object(&id);
         if !folder.exists() {
             return Ok(Lookup::Missing);
         }
         match Artifact::open(&folder).and_then(|a| a.check_sizes().map(|()| a)) {
             Ok(artifact) => Ok(Lookup::Found(Box::new(artifact))),
             Err(RecipeError::Corrupt { path, message }) => {
-                Ok(Lookup::Damaged(content, format!("{}: {message}", path.display())))
+                Ok(Lookup::Damaged(id, format!("{}: {message}", path.display())))
             }
-            Err(RecipeError::NotAnArtifact { .. }) => {
-                Ok(Lookup::Damaged(content, "manifest.json is missing".to_owned()))
-            }
+            Err(RecipeError::NotAnArtifact { .. }) => Ok(Lookup::Damaged(id, "manifest.json is missing".to_owned())),
             Err(other) => Err(other),
         }
     }
 
     /// Takes an artifact out of the store.
-    pub(crate) fn discard(&self, content: &ContentId) -> Result<(), RecipeError> {
+    pub(crate) fn discard(&self, id: &ArtifactId) -> Result<(), RecipeError> {
         // The manifest goes first, so that a crash on the way leaves nothing that looks whole.
-        fs::remove_file(&self.object(content).join(MANIFEST))?;
-        Ok(fs::remove_dir_all(&self.object(content))?)
+        fs::remove_file(&self.object(id).join(MANIFEST))?;
+        Ok(fs::remove_dir_all(&self.object(id))?)
     }
 
-    /// Makes the folder `out`, whose files are synced, the artifact of `manifest`. An artifact with
-    /// the same content that is whole stays as it was.
+    /// Makes the folder `out`, whose files are synced, the artifact of `manifest`. One that is there
+    /// already and whole stays as it was.
     pub(crate) fn publish(&self, out: &Path, manifest: &Manifest) -> Result<Artifact, RecipeError> {
-        let folder = self.object(&manifest.content);
+        let id = manifest.id();
+        let folder = self.object(&id);
         if folder.exists() {
             if Artifact::open(&folder).and_then(|a| a.check()).is_ok() {
-                self.point(&manifest.key, &manifest.content)?;
+                self.point(&manifest.key, &id)?;
                 return Artifact::open(&folder);
             }
-            self.discard(&manifest.content)?;
+            self.discard(&id)?;
         }
         let text = serde_json::to_vec_pretty(manifest)
             .map_err(|e| IoError::at("write", &out.join(MANIFEST))(std::io::Error::other(e)))?;
@@ -214,19 +217,19 @@ impl Store {
         })?;
         fs::sync_folder(out)?;
         fs::rename(out, &folder)?;
-        self.point(&manifest.key, &manifest.content)?;
+        self.point(&manifest.key, &id)?;
         Artifact::open(&folder)
     }
 
-    fn point(&self, key: &Key, content: &ContentId) -> Result<(), RecipeError> {
-        let text = serde_json::json!({ "content": content }).to_string();
+    fn point(&self, key: &Key, id: &ArtifactId) -> Result<(), RecipeError> {
+        let text = serde_json::json!({ "artifact": id }).to_string();
         Ok(fs::write_atomic(&self.key_file(key), text.as_bytes())?)
     }
 
     /// Points `runs/<recipe>/<stage>` to an artifact and returns the link.
-    pub(crate) fn set_link(&self, recipe: &str, stage: &str, content: &ContentId) -> Result<PathBuf, RecipeError> {
+    pub(crate) fn set_link(&self, recipe: &str, stage: &str, id: &ArtifactId) -> Result<PathBuf, RecipeError> {
         let link = self.link(recipe, stage);
-        let target = Path::new("..").join(".store").join("objects").join(&content.0);
+        let target = Path::new("..").join(".store").join("objects").join(id.as_str());
         if std::fs::read_link(&link).is_ok_and(|now| now == target) {
             return Ok(link);
         }
@@ -251,10 +254,6 @@ fn symlink(target: &Path, link: &Path) -> std::io::Result<()> {
 #[cfg(windows)]
 fn symlink(target: &Path, link: &Path) -> std::io::Result<()> {
     std::os::windows::fs::symlink_dir(target, link)
-}
-
-fn is_hex(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
 /// The names in a folder, sorted.

@@ -10,7 +10,7 @@ use crate::diff::{Change, changes, entries, shown};
 use crate::graph::{Graph, StageNode};
 use crate::hash::{Source, SourceCache};
 use crate::key::Ingredients;
-use crate::manifest::{Artifact, ContentId, FileEntry, Key, Manifest};
+use crate::manifest::{Artifact, ArtifactId, ContentId, FileEntry, Key, Manifest};
 use crate::store::{Lookup, Store};
 
 /// Looks at the stages of a graph one after the other.
@@ -28,7 +28,7 @@ pub(crate) struct Finding {
     pub(crate) key: Option<Key>,
     pub(crate) artifact: Option<Artifact>,
     /// An object that is there but not whole.
-    pub(crate) damaged: Option<ContentId>,
+    pub(crate) damaged: Option<ArtifactId>,
     /// Why the stage must run; empty where it is cached.
     pub(crate) reasons: Vec<String>,
     pub(crate) sources: Vec<Source>,
@@ -78,9 +78,9 @@ impl<'a> Surveyor<'a> {
         match self.store.look_up(key)? {
             Lookup::Found(artifact) => finding.artifact = Some(*artifact),
             Lookup::Missing => {}
-            Lookup::Damaged(content, message) => {
+            Lookup::Damaged(id, message) => {
                 finding.reasons.push(format!("the cached artifact is damaged: {message}"));
-                finding.damaged = Some(content);
+                finding.damaged = Some(id);
             }
         }
         Ok(())
@@ -120,7 +120,9 @@ impl<'a> Surveyor<'a> {
         if self.graph.seed != previous.seed {
             reasons.push(format!("seed {} → {}", previous.seed, self.graph.seed));
         }
-        let other = inputs.iter().filter(|(field, content)| previous.inputs.get(*field) != Some(content));
+        let other = inputs
+            .iter()
+            .filter(|(field, now)| previous.inputs.get(*field).map(ArtifactId::content).as_ref() != Some(now));
         reasons.extend(other.map(|(field, _)| format!("input {field} changed")));
         reasons.extend(changed_sources(&previous.sources, sources));
         reasons

@@ -13,7 +13,7 @@ use crate::diff::{Change, changes, entries};
 use crate::fs;
 use crate::hash::{SourceCache, relative};
 use crate::lineage::ancestors;
-use crate::manifest::{Artifact, ContentId, FileEntry, MANIFEST};
+use crate::manifest::{Artifact, ArtifactId, ContentId, FileEntry, MANIFEST};
 use crate::registry::{Bound, Registry};
 use crate::run::RunEnvironment;
 use crate::store::Store;
@@ -135,7 +135,7 @@ struct Verifier<'a> {
     environment: &'a RunEnvironment<'a>,
     scratch: &'a Scratch,
     /// What was made again with the recorded bytes.
-    remade: BTreeMap<ContentId, Artifact>,
+    remade: BTreeMap<ArtifactId, Artifact>,
 }
 
 /// Why a stage cannot be made again, in words.
@@ -155,7 +155,7 @@ impl Verifier<'_> {
         fs::remove_dir_all(&folder.join("state"))?;
         if outcome == Outcome::Same {
             let remade = Artifact { folder: folder.join("out"), manifest: artifact.manifest.clone() };
-            self.remade.insert(artifact.manifest.content.clone(), remade);
+            self.remade.insert(artifact.manifest.id(), remade);
         } else {
             fs::remove_dir_all(&folder)?;
         }
@@ -173,16 +173,16 @@ impl Verifier<'_> {
             return Err(Reason(text));
         }
         check_sources(bound.as_ref(), &m.sources, &m.base)?;
-        let inputs = m.inputs.iter().map(|(field, content)| Ok((field.clone(), self.input(field, content)?)));
+        let inputs = m.inputs.iter().map(|(field, id)| Ok((field.clone(), self.input(field, id)?)));
         Ok((bound, inputs.collect::<Result<_, _>>()?))
     }
 
-    fn input(&self, field: &str, content: &ContentId) -> Result<Artifact, Reason> {
-        if let Some(remade) = self.remade.get(content) {
+    fn input(&self, field: &str, id: &ArtifactId) -> Result<Artifact, Reason> {
+        if let Some(remade) = self.remade.get(id) {
             return Ok(remade.clone());
         }
-        let gone = || Reason(format!("its input {field} ({}) is no longer in the store", content.short()));
-        let stored = self.store.content(content).map_err(|e| Reason(e.to_string()))?.ok_or_else(gone)?;
+        let gone = || Reason(format!("its input {field} ({}) is no longer in the store", id.content().short()));
+        let stored = self.store.artifact(id).map_err(|e| Reason(e.to_string()))?.ok_or_else(gone)?;
         stored.check().map_err(|e| Reason(format!("its input {field}: {e}")))?;
         Ok(stored)
     }

@@ -7,9 +7,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use inkstone_formats::safetensors::{TensorFile, TensorView, to_f32, write_tensors};
+use inkstone_formats::safetensors::{
+    TensorFile, TensorLayout, TensorView, TensorWriter, f32_bytes, to_f32, write_tensors,
+};
 use inkstone_models::Model;
-use inkstone_recipe::Progress;
+use inkstone_recipe::hash::hash_file;
+use inkstone_recipe::{Progress, fs};
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
@@ -46,16 +49,18 @@ impl Checkpoints {
         let aside = self.folder.join(format!("step-{step:07}.partial"));
         let written = Self::write(&aside, step, model, optimizer).and_then(|()| {
             let folder = self.folder.join(format!("step-{step:07}"));
-            remove(&folder)?;
-            std::fs::rename(&aside, &folder).map_err(|error| broken(&folder, error))?;
-            sync_folder(&self.folder)
+            fs::remove_dir_all(&folder)?;
+            Ok(fs::rename(&aside, &folder)?)
         });
         if written.is_err() {
             // What is half-written only takes the space that the next attempt needs.
-            let _ = std::fs::remove_dir_all(&aside);
+            let _ = fs::remove_dir_all(&aside);
         }
         written?;
-        self.steps().iter().rev().skip(KEPT).try_for_each(|&old| remove(&self.folder.join(format!("step-{old:07}"))))
+        for old in self.steps().iter().rev().skip(KEPT) {
+            fs::remove_dir_all(&self.folder.join(format!("step-{old:07}")))?;
+        }
+        Ok(())
     }
 
     /// Puts the newest good checkpoint into `model` and `optimizer`; the steps that it had taken,
@@ -87,25 +92,25 @@ impl Checkpoints {
     }
 
     fn write(aside: &Path, step: u64, model: &Model, optimizer: &Optimizer) -> Result<(), TrainError> {
-        remove(aside)?;
-        std::fs::create_dir_all(aside).map_err(|error| broken(aside, error))?;
+        fs::remove_dir_all(aside)?;
+        fs::create_dir_all(aside)?;
         write_weights(&aside.join(WEIGHTS), model)?;
         write_moments(&aside.join(MOMENTS), optimizer)?;
         let blake3 = [WEIGHTS, MOMENTS]
             .into_iter()
-            .map(|name| Ok((name.to_owned(), hash(&aside.join(name))?)))
+            .map(|name| Ok((name.to_owned(), hash_file(&aside.join(name))?.0)))
             .collect::<Result<_, TrainError>>()?;
         let state = serde_json::to_vec_pretty(&State { format: 1, step, blake3 }).expect("invariant: plain data");
         let path = aside.join(STATE);
-        inkstone_recipe::fs::write_atomic(&path, &state).map_err(|error| broken(&path, error))?;
-        sync_folder(aside)
+        fs::write_atomic(&path, &state)?;
+        Ok(fs::sync_folder(aside)?)
     }
 
     /// Whether the files of a checkpoint are those that were written.
     fn check(&self, step: u64) -> Result<(), TrainError> {
         let folder = self.folder.join(format!("step-{step:07}"));
         let path = folder.join(STATE);
-        let bytes = std::fs::read(&path).map_err(|error| broken(&path, error))?;
+        let bytes = fs::read(&path, 1 << 20)?;
         let state: State = serde_json::from_slice(&bytes).map_err(|error| broken(&path, error))?;
         if state.format != 1 || state.step != step {
             return Err(broken(
@@ -115,7 +120,7 @@ impl Checkpoints {
         }
         for name in [WEIGHTS, MOMENTS] {
             let path = folder.join(name);
-            let got = hash(&path)?;
+            let (got, _) = hash_file(&path)?;
             if state.blake3.get(name) != Some(&got) {
                 return Err(broken(&path, "does not match its hash (truncated or changed)"));
             }
@@ -147,11 +152,16 @@ impl Checkpoints {
 }
 
 fn write_weights(path: &Path, model: &Model) -> Result<(), TrainError> {
-    let mut tensors = Vec::new();
-    model.visit_parameters(&mut |name, shape, values| tensors.push((name.to_owned(), shape.to_vec(), values.to_vec())));
-    let views: Vec<_> =
-        tensors.iter().map(|(name, shape, values)| (name.clone(), TensorView::f32(shape, values))).collect();
-    write_tensors(path, &views, &[]).map_err(|error| broken(path, error))
+    let mut layout = Vec::new();
+    model.visit_parameters(&mut |name, shape, _| layout.push(TensorLayout::f32(name, shape)));
+    let mut writer = TensorWriter::create(path, &layout, &[]).map_err(|error| broken(path, error))?;
+    let mut written = Ok(());
+    model.visit_parameters(&mut |name, _, values| {
+        if written.is_ok() {
+            written = writer.write(name, f32_bytes(values));
+        }
+    });
+    written.and_then(|()| writer.finish()).map_err(|error| broken(path, error))
 }
 
 fn write_moments(path: &Path, optimizer: &Optimizer) -> Result<(), TrainError> {
@@ -177,24 +187,6 @@ fn tensor(file: &TensorFile, name: &str, length: usize) -> Result<Vec<f32>, Stri
     } else {
         Err(format!("tensor {name} has {} values, expected {length}", values.len()))
     }
-}
-
-fn hash(path: &Path) -> Result<String, TrainError> {
-    let mut hasher = blake3::Hasher::new();
-    let mut file = std::fs::File::open(path).map_err(|error| broken(path, error))?;
-    std::io::copy(&mut file, &mut hasher).map_err(|error| broken(path, error))?;
-    Ok(hasher.finalize().to_hex().to_string())
-}
-
-fn remove(folder: &Path) -> Result<(), TrainError> {
-    match std::fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(broken(folder, error)),
-        _ => Ok(()),
-    }
-}
-
-fn sync_folder(folder: &Path) -> Result<(), TrainError> {
-    std::fs::File::open(folder).and_then(|file| file.sync_all()).map_err(|error| broken(folder, error))
 }
 
 fn broken(path: &Path, what: impl std::fmt::Display) -> TrainError {

@@ -32,6 +32,9 @@ pub enum TrainError {
         /// What is wrong with it.
         what: String,
     },
+    /// A folder of checkpoints that can't be written or read.
+    #[error("checkpoint: {0}")]
+    CheckpointFile(#[from] inkstone_recipe::fs::IoError),
     /// A log file that can't be written.
     #[error("{}: {source}", path.display())]
     Log {
@@ -88,7 +91,7 @@ impl From<TrainError> for StageError {
             TrainError::NotFinite { .. } => {
                 "lower optimizer.learning_rate, lengthen schedule.warmup or clip harder; the checkpoint before this step is kept"
             }
-            TrainError::Checkpoint { .. } | TrainError::Log { .. } => {
+            TrainError::Checkpoint { .. } | TrainError::CheckpointFile(_) | TrainError::Log { .. } => {
                 "free some space or fix the permissions; the same command goes on from the last good checkpoint"
             }
             TrainError::ContextTooLong { .. } => "set `context` to less, or give the recipe more texts",

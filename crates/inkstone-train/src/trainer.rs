@@ -55,16 +55,7 @@ pub fn train(model: Model, data: (&mut Loader, Option<&mut Loader>), run: &Run<'
     while step < steps {
         // 1) The gradient of one batch, summed over `accumulate` parts of it.
         let started = std::time::Instant::now();
-        let (mut nats, mut labelled) = (0.0, 0);
-        for part in 0..config.accumulate as u64 {
-            let batch = loader.batch(step * config.accumulate as u64 + part);
-            let loss = run.objective.loss(&model, &batch);
-            nats += loss.losses.iter().map(|&x| f64::from(x)).sum::<f64>();
-            labelled += loss.counted;
-            let mut gradients = loss.mean.backward();
-            optimizer.accumulate(&model, &mut gradients, loss.counted);
-        }
-        let loss = nats / labelled.max(1) as f64;
+        let loss = gradient(&model, loader, &mut optimizer, (run, step));
 
         // 2) One step of AdamW, at the scheduled rate, with the norm clipped.
         let norm = optimizer.gradient_norm();
@@ -111,6 +102,21 @@ pub fn train(model: Model, data: (&mut Loader, Option<&mut Loader>), run: &Run<'
     log.flush()?;
     crate::log::publish(&run.context.state().join("logs"), &run.context.out().join("logs"))?;
     Ok(Trained { model, steps, train_loss: log.mean_recent_loss(), validation, seconds })
+}
+
+/// Adds the gradient of the batch of `step` to what the optimiser has gathered; the mean loss.
+fn gradient(model: &Model, loader: &mut Loader, optimizer: &mut Optimizer, (run, step): (&Run<'_>, u64)) -> f64 {
+    let parts = run.training.accumulate as u64;
+    let (mut nats, mut labelled) = (0.0, 0);
+    for part in 0..parts {
+        let batch = loader.batch(step * parts + part);
+        let loss = run.objective.loss(model, &batch);
+        nats += loss.losses.iter().map(|&x| f64::from(x)).sum::<f64>();
+        labelled += loss.counted;
+        let mut gradients = loss.mean.backward();
+        optimizer.accumulate(model, &mut gradients, loss.counted);
+    }
+    nats / labelled.max(1) as f64
 }
 
 fn due(step: u64, every: u64) -> bool {

@@ -29,10 +29,10 @@ fn manifest_says_what_was_made_from_what() {
     assert_eq!(paths, ["a.txt", "texts/b.txt"]);
     assert_eq!(corpus.logs.len(), 1);
     assert_eq!(corpus.files.len(), 1);
-    assert_eq!(corpus.predicted.unwrap()["seconds"], 2.0);
+    assert_eq!(corpus.predicted.as_ref().unwrap()["seconds"], 2.0);
     assert!(corpus.ended >= corpus.started);
     let loud = bench.artifact("loud").manifest;
-    assert_eq!(loud.inputs["from"], corpus.content);
+    assert_eq!(loud.inputs["from"], corpus.id());
     assert_eq!(loud.seed, 7);
     assert_eq!(loud.config["options"]["wide"], false);
     assert!(bench.artifact("loud").check().is_ok());

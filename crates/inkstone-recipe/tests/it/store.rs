@@ -95,6 +95,26 @@ fn a_changed_file_list_does_not_fit_the_content_id() {
 }
 
 #[test]
+fn two_keys_that_give_the_same_bytes_keep_a_manifest_and_logs_each() {
+    let bench = Bench::new();
+    bench.run(RECIPE, &[]);
+    let slow = bench.artifact("slow").manifest;
+    let report = bench.run(RECIPE, &["loud.options.wide=true"]);
+    assert_eq!(executed(&report), ["loud"], "the stages after it read the same bytes");
+    let loud = bench.artifact("loud");
+    assert_eq!(loud.manifest.config["options"]["wide"], true);
+    let made = std::fs::read(loud.folder.join("logs/time.txt")).unwrap();
+    bench.run(RECIPE, &[]);
+    let before = bench.artifact("loud");
+    assert_eq!(before.manifest.config["options"]["wide"], false);
+    assert_eq!(before.manifest.content, loud.manifest.content);
+    assert_ne!(std::fs::read(before.folder.join("logs/time.txt")).unwrap(), made);
+    assert_eq!(slow.inputs["from"], before.manifest.id());
+    assert!(matches!(bench.store().find(&loud.manifest.content.0), Err(RecipeError::Ambiguous { .. })));
+    assert_eq!(bench.store().find(loud.manifest.id().as_str()).unwrap().manifest.key, loud.manifest.key);
+}
+
+#[test]
 fn found_by_path_link_name_and_id() {
     let bench = Bench::new();
     bench.run(RECIPE, &[]);

@@ -20,7 +20,7 @@ pub(super) fn draw(stages: &[StageReport]) -> String {
     );
     for (n, stage) in stages.iter().enumerate() {
         for input in stage.artifact.manifest.inputs.values() {
-            if let Some(from) = stages.iter().position(|other| other.artifact.manifest.content == *input) {
+            if let Some(from) = stages.iter().position(|other| other.artifact.manifest.id() == *input) {
                 arrow(&mut svg, places[from], places[n]);
             }
         }
@@ -38,8 +38,7 @@ fn places(stages: &[StageReport]) -> Vec<(usize, usize)> {
     let mut places = Vec::new();
     for stage in stages {
         let inputs = stage.artifact.manifest.inputs.values();
-        let before =
-            inputs.filter_map(|input| stages.iter().position(|other| other.artifact.manifest.content == *input));
+        let before = inputs.filter_map(|input| stages.iter().position(|other| other.artifact.manifest.id() == *input));
         let column = before.filter_map(|n| columns.get(n)).max().map_or(0, |column| column + 1);
         columns.push(column);
         let row = used.entry(column).or_default();
