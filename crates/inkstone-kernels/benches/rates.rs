@@ -13,6 +13,10 @@ use inkstone_kernels::{
 fn main() {
     let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
     let wants = |name: &str| name.contains(&filter);
+    for precision in [Precision::F32, Precision::Bf16] {
+        let roof = inkstone_kernels::isa::roof(precision).unwrap_or(f64::NAN);
+        println!("roof in {precision:?}: {:.1} GFLOP/s", roof / 1e9);
+    }
     let models =
         [[(512, 512), (512, 1376), (1376, 512), (512, 8192)], [(192, 192), (192, 512), (512, 192), (192, 4096)]];
     for (inputs, outputs) in models.concat().into_iter().filter(|_| wants("linear")) {

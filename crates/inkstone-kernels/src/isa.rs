@@ -1,20 +1,109 @@
 //! What this processor can do, and how fast it does it.
 
+use std::sync::OnceLock;
 use std::time::Instant;
 
 use rayon::prelude::*;
 
+use crate::product::Roof;
 use crate::{LinearShape, Precision, linear};
 
-/// The instruction set that matrix products use, as recorded in artifacts: results may differ in
-/// the last bits between two of them, never between two runs on one.
+/// The paths that kernels are compiled for, slowest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Isa {
+    /// Whatever the target always has (SSE2 on x86-64, NEON on aarch64).
+    Portable,
+    /// AVX2 and FMA.
+    Avx2,
+    /// AVX-512 with F, BW, CD, DQ and VL.
+    Avx512,
+    /// AVX-512 with dot products of bfloat16.
+    Avx512Bf16,
+}
+
+impl Isa {
+    /// All of them, slowest first.
+    pub const ALL: [Self; 4] = [Self::Portable, Self::Avx2, Self::Avx512, Self::Avx512Bf16];
+
+    /// The name that `INKSTONE_ISA` takes.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Portable => "portable",
+            Self::Avx2 => "avx2",
+            Self::Avx512 => "avx512",
+            Self::Avx512Bf16 => "avx512-bf16",
+        }
+    }
+
+    /// Whether this machine can run it.
+    #[cfg(target_arch = "x86_64")]
+    pub fn is_available(self) -> bool {
+        match self {
+            Self::Portable => true,
+            Self::Avx2 => pulp::x86::V3::is_available(),
+            Self::Avx512 => pulp::x86::V4::is_available(),
+            Self::Avx512Bf16 => Self::Avx512.is_available() && std::is_x86_feature_detected!("avx512bf16"),
+        }
+    }
+
+    /// Whether this machine can run it.
+    #[cfg(not(target_arch = "x86_64"))]
+    pub fn is_available(self) -> bool {
+        self == Self::Portable
+    }
+
+    /// What the environment variable `INKSTONE_ISA` asks for: `None` where it is not set.
+    ///
+    /// # Errors
+    /// A sentence if no path has that name, or this machine can't run it.
+    pub fn forced() -> Result<Option<Self>, String> {
+        let Some(asked) = std::env::var_os("INKSTONE_ISA").filter(|name| !name.is_empty()) else {
+            return Ok(None);
+        };
+        let available: Vec<Self> = Self::ALL.into_iter().filter(|isa| isa.is_available()).collect();
+        let found = available.iter().copied().find(|isa| asked == isa.name());
+        let names: Vec<&str> = available.iter().map(|isa| isa.name()).collect();
+        let refused = || format!("INKSTONE_ISA={}: this machine has {}", asked.to_string_lossy(), names.join(", "));
+        found.map(Some).ok_or_else(refused)
+    }
+
+    fn best() -> Self {
+        Self::ALL.into_iter().rev().find(|isa| isa.is_available()).unwrap_or(Self::Portable)
+    }
+}
+
+/// The path that kernels take: the best of this machine, or what `INKSTONE_ISA` names of it.
+pub fn isa() -> Isa {
+    static CHOSEN: OnceLock<Isa> = OnceLock::new();
+    *CHOSEN.get_or_init(|| Isa::forced().ok().flatten().unwrap_or_else(Isa::best))
+}
+
+/// For the loops that are compiled through `pulp`.
+#[inline]
+pub(crate) fn arch() -> pulp::Arch {
+    static CHOSEN: OnceLock<pulp::Arch> = OnceLock::new();
+    *CHOSEN.get_or_init(choose_arch)
+}
+
+#[cfg(target_arch = "x86_64")]
+fn choose_arch() -> pulp::Arch {
+    let best = pulp::Arch::new();
+    match isa() {
+        Isa::Portable => pulp::Arch::Scalar,
+        Isa::Avx2 => pulp::x86::V3::try_new().map_or(best, pulp::Arch::V3),
+        Isa::Avx512 | Isa::Avx512Bf16 => best,
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn choose_arch() -> pulp::Arch {
+    pulp::Arch::new()
+}
+
+/// The path that kernels take, as recorded in artifacts: results may differ in the last bits between
+/// two of them, never between two runs on one.
 pub fn numeric_path() -> String {
-    let widest = features().into_iter().rev().find(|&(name, has)| has && matches!(name, "avx512f" | "fma" | "neon"));
-    format!(
-        "{} {}",
-        std::env::consts::ARCH,
-        widest.map_or("portable", |(name, _)| if name == "fma" { "avx2+fma" } else { name })
-    )
+    format!("{} {}", std::env::consts::ARCH, isa().name())
 }
 
 /// Processor features that matter here, and whether they are present.
@@ -69,6 +158,18 @@ pub struct Rates {
 /// Measures both rates in about a third of a second.
 pub fn measure() -> Rates {
     Rates { flops_per_second: measure_products(), bytes_per_second: measure_reading() }
+}
+
+/// The rate of multiplications and additions in registers alone with all threads, in FLOP/s: the roof of
+/// every product in this precision. `None` on paths whose instructions the compiler chooses.
+pub fn roof(precision: Precision) -> Option<f64> {
+    const ROUNDS: usize = 400_000;
+    let roof = Roof::of(precision)?;
+    let threads = rayon::current_num_threads();
+    let seconds = fastest(5, || {
+        std::hint::black_box(rayon::broadcast(|_| roof.run(ROUNDS)));
+    });
+    Some(threads as f64 * ROUNDS as f64 * roof.flops / seconds)
 }
 
 fn measure_products() -> f64 {

@@ -24,7 +24,6 @@ pub mod reference;
 mod rope;
 mod scratch;
 mod simd;
-mod tiles;
 
 pub use adamw::{AdamW, adamw};
 pub use attention::{AttentionGrads, AttentionSaved, AttentionShape, attention, attention_backward};

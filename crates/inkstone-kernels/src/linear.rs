@@ -2,8 +2,7 @@
 
 use crate::expect_len;
 use crate::few_rows::{FEW, few_rows};
-use crate::product::{Extent, View, ViewMut};
-use crate::tiles::tiled;
+use crate::product::{Extent, Plan, View, ViewMut, product};
 
 /// In which precision the operands of a product are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -35,6 +34,10 @@ impl LinearShape {
     }
 }
 
+fn shared(precision: Precision) -> Plan {
+    Plan { precision, accumulate: false, parallel: true }
+}
+
 /// `y[r, o] = Σᵢ x[r, i] · w[o, i]`.
 ///
 /// # Panics
@@ -47,7 +50,7 @@ pub fn linear(y: &mut [f32], x: &[f32], w: &[f32], shape: LinearShape, precision
     let extent = Extent { rows: shape.rows, columns: shape.outputs, depth: shape.inputs };
     let (x, w) = (View::rows(x, shape.inputs), View::rows(w, shape.inputs).transposed());
     // SAFETY: the lengths were checked; the output is borrowed alone.
-    unsafe { tiled(ViewMut::rows(y, shape.outputs), x, w, extent, precision) }
+    unsafe { product(ViewMut::rows(y, shape.outputs), x, w, extent, shared(precision)) }
 }
 
 /// `dx[r, i] = Σₒ dy[r, o] · w[o, i]`.
@@ -59,7 +62,7 @@ pub fn linear_grad_input(dx: &mut [f32], dy: &[f32], w: &[f32], shape: LinearSha
     let extent = Extent { rows: shape.rows, columns: shape.inputs, depth: shape.outputs };
     let (dy, w) = (View::rows(dy, shape.outputs), View::rows(w, shape.inputs));
     // SAFETY: as above.
-    unsafe { tiled(ViewMut::rows(dx, shape.inputs), dy, w, extent, precision) }
+    unsafe { product(ViewMut::rows(dx, shape.inputs), dy, w, extent, shared(precision)) }
 }
 
 /// `dw[o, i] = Σᵣ dy[r, o] · x[r, i]`.
@@ -71,5 +74,5 @@ pub fn linear_grad_weight(dw: &mut [f32], dy: &[f32], x: &[f32], shape: LinearSh
     let extent = Extent { rows: shape.outputs, columns: shape.inputs, depth: shape.rows };
     let (dy, x) = (View::rows(dy, shape.outputs).transposed(), View::rows(x, shape.inputs));
     // SAFETY: as above.
-    unsafe { tiled(ViewMut::rows(dw, shape.inputs), dy, x, extent, precision) }
+    unsafe { product(ViewMut::rows(dw, shape.inputs), dy, x, extent, shared(precision)) }
 }

@@ -40,6 +40,7 @@ pub use lineage::{Lineage, lineage};
 pub use lock::StoreLock;
 pub use ls::{Listed, list};
 pub use manifest::{Artifact, ArtifactId, ContentId, Cost, FileEntry, Key, Manifest, Metrics};
+pub use measure::peak_bytes;
 pub use plan::{Plan, PlannedStage, plan};
 pub use progress::{Interrupt, Progress, Silent, Task};
 pub use recipe::Recipe;

@@ -34,8 +34,8 @@ impl Meter {
     }
 }
 
-/// The peak resident memory since it was last set back.
-fn peak_bytes() -> Option<u64> {
+/// The peak resident memory of this process in bytes, since its start or since it was last set back.
+pub fn peak_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
     let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;

@@ -4,6 +4,7 @@
 //! batch is comes from `inkstone-corpus`, what a model is from `inkstone-models`; nothing here
 //! knows the command line.
 
+pub mod bench;
 pub mod checkpoint;
 pub mod config;
 mod data;

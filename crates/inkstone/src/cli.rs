@@ -77,6 +77,11 @@ pub(crate) enum Command {
     Info(Model),
     /// What this machine can do, and what is missing for what
     Doctor(Json),
+    /// Measure how fast this machine trains and computes
+    #[command(
+        after_help = "Examples:\n  inkstone bench train --precision bf16\n  inkstone bench train --hidden-size 768 --layers 12 --heads 12 --batch 4 --context 512 --json\n  INKSTONE_ISA=avx2 inkstone bench kernels"
+    )]
+    Bench(Bench),
     /// For the project's own checks
     #[command(hide = true)]
     Debug(Debug),
@@ -247,6 +252,64 @@ pub(crate) struct Eval {
     /// Tokens that the model sees at once (default: its own context)
     #[arg(long, value_name = "N")]
     pub(crate) context: Option<usize>,
+    /// For machines
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Bench {
+    #[command(subcommand)]
+    pub(crate) what: BenchCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BenchCommand {
+    /// Training steps of a LLaMA-style model on one batch of random tokens
+    Train(BenchTrain),
+    /// Matrix products and loops at training shapes, in percent of the processor's roof
+    Kernels(BenchKernels),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchTrain {
+    /// Token ids
+    #[arg(long, default_value_t = 8192, value_name = "N")]
+    pub(crate) vocab_size: usize,
+    /// Width of the residual stream
+    #[arg(long, default_value_t = 512, value_name = "N")]
+    pub(crate) hidden_size: usize,
+    /// Width of the feed-forward layer (default: 8/3 of the hidden size, in steps of 32)
+    #[arg(long, value_name = "N")]
+    pub(crate) intermediate_size: Option<usize>,
+    /// Blocks
+    #[arg(long, default_value_t = 8, value_name = "N")]
+    pub(crate) layers: usize,
+    /// Attention heads
+    #[arg(long, default_value_t = 8, value_name = "N")]
+    pub(crate) heads: usize,
+    /// Rows of a batch
+    #[arg(long, default_value_t = 8, value_name = "N")]
+    pub(crate) batch: usize,
+    /// Tokens of a row
+    #[arg(long, default_value_t = 256, value_name = "N")]
+    pub(crate) context: usize,
+    /// Precision of matrix products: f32 or bf16
+    #[arg(long, default_value = "f32", value_parser = ["f32", "bf16"])]
+    pub(crate) precision: String,
+    /// Timed steps, after two that are not
+    #[arg(long, default_value_t = 10, value_name = "N")]
+    pub(crate) steps: usize,
+    /// For machines
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchKernels {
+    /// Rows of the products: tokens of a batch
+    #[arg(long, default_value_t = 2048, value_name = "N")]
+    pub(crate) rows: usize,
     /// For machines
     #[arg(long)]
     pub(crate) json: bool,

@@ -39,6 +39,13 @@ pub(crate) fn memory_bytes() -> Option<u64> {
     line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
+/// The processor by its maker's name.
+pub(crate) fn cpu_name() -> String {
+    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    name.map_or_else(|| std::env::consts::ARCH.to_owned(), |(_, name)| name.trim().to_owned())
+}
+
 /// Turns Ctrl-C into a wish to stop: once, finish the step and save; twice, stop at once.
 pub(crate) fn stop_on_ctrl_c() -> anyhow::Result<Interrupt> {
     let interrupt = Interrupt::default();

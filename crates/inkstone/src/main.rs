@@ -28,7 +28,11 @@ fn main() -> ExitCode {
         // Only fails when the pool exists already, and then it has the number from the environment.
         let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
     }
-    match commands::dispatch(cli, &printer) {
+    let result = match inkstone_kernels::isa::Isa::forced() {
+        Ok(_) => commands::dispatch(cli, &printer),
+        Err(message) => Err(anyhow::anyhow!(message)),
+    };
+    match result {
         Ok(code) => code,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {

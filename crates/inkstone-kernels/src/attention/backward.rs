@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::tile::{BLOCK, Inputs, Tile};
+use super::tile::{ADDED, ALONE, BLOCK, Inputs, Tile};
 use super::{AttentionGrads, AttentionSaved, AttentionShape};
 use crate::exp::exp;
 use crate::expect_len;
@@ -39,16 +39,10 @@ pub fn attention_backward(grads: AttentionGrads<'_>, dout: &[f32], saved: Attent
     let group = shape.heads / shape.kv_heads.max(1);
     (0..shape.batch * shape.kv_heads).into_par_iter().for_each(|task| {
         let (batch, kv_head) = (task / shape.kv_heads, task % shape.kv_heads);
-        let size = shape.head_dim * shape.keys;
-        let mut turned = Scratch::take(2 * size);
-        let (keys, values) = turned.split_at_mut(size);
-        inputs.turn(inputs.k, batch, kv_head, keys);
-        inputs.turn(inputs.v, batch, kv_head, values);
-        let turned = (View::rows(keys, shape.keys), View::rows(values, shape.keys));
         for head in kv_head * group..(kv_head + 1) * group {
             for block in 0..shape.queries.div_ceil(BLOCK) {
                 // SAFETY: a task writes the queries of its own heads and the keys of its own key head.
-                unsafe { backward_tile(&inputs, &back, (&inputs.tile(batch, head, block), turned), targets) };
+                unsafe { backward_tile(&inputs, &back, &inputs.tile(batch, head, block), targets) };
             }
         }
     });
@@ -69,12 +63,7 @@ struct Targets {
 
 /// # Safety
 /// No other task writes the tile's queries of `dq` or its key head of `dk` and `dv`.
-unsafe fn backward_tile(
-    inputs: &Inputs<'_>,
-    back: &Backward<'_>,
-    (tile, (keys, values)): (&Tile, (View, View)),
-    targets: Targets,
-) {
+unsafe fn backward_tile(inputs: &Inputs<'_>, back: &Backward<'_>, tile: &Tile, targets: Targets) {
     let AttentionShape { queries, head_dim, .. } = inputs.shape;
     let Tile { rows, columns, .. } = *tile;
     let query = tile.batch * queries + tile.first;
@@ -84,8 +73,8 @@ unsafe fn backward_tile(
     let wide = Extent { rows, columns, depth: head_dim };
     // SAFETY: the scratch has the tile's size, and the tile lies inside the inputs.
     unsafe {
-        product(ViewMut::rows(p, columns), inputs.queries(tile), keys.at(0, tile.low), wide, false);
-        product(ViewMut::rows(ds, columns), dout, values.at(0, tile.low), wide, false);
+        product(ViewMut::rows(p, columns), inputs.queries(tile), inputs.keys(tile).transposed(), wide, ALONE);
+        product(ViewMut::rows(ds, columns), dout, inputs.values(tile).transposed(), wide, ALONE);
     }
     score_gradients(inputs, back, tile, (p, ds));
     let (p, ds) = (View::rows(p, columns), View::rows(ds, columns));
@@ -95,9 +84,9 @@ unsafe fn backward_tile(
     let flat = Extent { rows, columns: head_dim, depth: columns };
     // SAFETY: the queries' rows and the head's keys belong to this task.
     unsafe {
-        product(targets.dq.at(query, tile.q_column), ds, inputs.keys(tile), flat, false);
-        product(dk, ds.transposed(), inputs.queries(tile), tall, true);
-        product(dv, p.transposed(), dout, tall, true);
+        product(targets.dq.at(query, tile.q_column), ds, inputs.keys(tile), flat, ALONE);
+        product(dk, ds.transposed(), inputs.queries(tile), tall, ADDED);
+        product(dv, p.transposed(), dout, tall, ADDED);
     }
 }
 

@@ -5,7 +5,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::AttentionShape;
-use super::tile::{BLOCK, Inputs, Tile};
+use super::tile::{ALONE, BLOCK, Inputs, Tile};
 use crate::expect_len;
 use crate::product::{Extent, View, ViewMut, product};
 use crate::reduce::{exp_in_place, max};
@@ -28,25 +28,32 @@ pub fn attention(
     expect_len("lse", lse.len(), shape.batch * shape.heads * shape.queries);
     let (out, lse) = (ViewMut::rows(out, shape.q_row()), ViewMut::rows(lse, shape.queries));
     let inputs = Inputs::new((q, k, v), starts, shape);
-    let turned = inputs.turned_keys();
     let blocks = shape.queries.div_ceil(BLOCK);
     (0..shape.batch * shape.heads * blocks).into_par_iter().for_each(|task| {
         let (head, block) = (task / blocks, task % blocks);
         let tile = inputs.tile(head / shape.heads, head % shape.heads, block);
         // SAFETY: each task writes the rows of its own batch, head and block of queries.
-        unsafe { forward_tile(&inputs, &tile, inputs.keys_turned(&tile, turned.as_ref()), (out, lse)) };
+        unsafe { forward_tile(&inputs, &tile, (out, lse)) };
     });
 }
 
 /// # Safety
 /// No other task writes the tile's rows of `out` and `lse`.
-unsafe fn forward_tile(inputs: &Inputs<'_>, tile: &Tile, keys: View, (out, lse): (ViewMut, ViewMut)) {
+unsafe fn forward_tile(inputs: &Inputs<'_>, tile: &Tile, (out, lse): (ViewMut, ViewMut)) {
     let AttentionShape { queries, heads, head_dim, scale, .. } = inputs.shape;
     let Tile { rows, columns, .. } = *tile;
     let mut scores = Scratch::take(rows * columns);
     let extent = Extent { rows, columns, depth: head_dim };
     // SAFETY: the scratch has the tile's size, and the tile lies inside the inputs.
-    unsafe { product(ViewMut::rows(&mut scores, columns), inputs.queries(tile), keys, extent, false) };
+    unsafe {
+        product(
+            ViewMut::rows(&mut scores, columns),
+            inputs.queries(tile),
+            inputs.keys(tile).transposed(),
+            extent,
+            ALONE,
+        )
+    };
     for (row, scores) in scores.chunks_exact_mut(columns).enumerate() {
         let sum = softmax(scores, inputs.visible(tile, row), scale);
         // SAFETY: the element belongs to this tile.
@@ -55,7 +62,7 @@ unsafe fn forward_tile(inputs: &Inputs<'_>, tile: &Tile, keys: View, (out, lse):
     let target = out.at(tile.batch * queries + tile.first, tile.q_column);
     let extent = Extent { rows, columns: head_dim, depth: columns };
     // SAFETY: the rows of the block and the columns of the head belong to this tile.
-    unsafe { product(target, View::rows(&scores, columns), inputs.values(tile), extent, false) };
+    unsafe { product(target, View::rows(&scores, columns), inputs.values(tile), extent, ALONE) };
 }
 
 simd_fn! {

@@ -2,17 +2,16 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
-
 use super::AttentionShape;
-use crate::product::View;
-use crate::scratch::Scratch;
-use crate::tiles::turned_copy;
+use crate::Precision;
+use crate::product::{Plan, View};
 
 /// Queries per block.
 pub(super) const BLOCK: usize = 64;
-/// Queries from which turning the keys once is cheaper than in every block.
-const TURNED: usize = 16;
+/// A product on this thread.
+pub(super) const ALONE: Plan = Plan { precision: Precision::F32, accumulate: false, parallel: false };
+/// A product on this thread, added to what is there.
+pub(super) const ADDED: Plan = Plan { accumulate: true, ..ALONE };
 
 /// The inputs as matrices of all positions of a batch.
 pub(super) struct Inputs<'a> {
@@ -74,35 +73,5 @@ impl<'a> Inputs<'a> {
 
     pub(super) fn values(&self, tile: &Tile) -> View {
         self.v.at(tile.batch * self.shape.keys + tile.low, tile.kv_column)
-    }
-
-    /// All keys of a head (or its values, if `of` is those) as the rows of `[d, s]`, so that the products
-    /// of every block read them as they lie.
-    pub(super) fn turn(&self, of: View, batch: usize, kv_head: usize, to: &mut [f32]) {
-        let shape = &self.shape;
-        let from = of.at(batch * shape.keys, kv_head * shape.head_dim).transposed();
-        // SAFETY: the head's keys lie inside `k` (or `v`), whose lengths were checked.
-        unsafe { turned_copy(to, from, shape.keys) };
-    }
-
-    /// `[d, s]` of every key head, where so many queries use it that turning pays.
-    pub(super) fn turned_keys(&self) -> Option<Scratch> {
-        let shape = &self.shape;
-        let size = shape.head_dim * shape.keys;
-        (shape.queries >= TURNED && size > 0).then(|| {
-            let mut turned = Scratch::take(shape.batch * shape.kv_heads * size);
-            turned.par_chunks_mut(size).enumerate().for_each(|(n, to)| {
-                self.turn(self.k, n / shape.kv_heads, n % shape.kv_heads, to);
-            });
-            turned
-        })
-    }
-
-    /// The keys that the tile sees as `[d, s]`, given [`Inputs::turned_keys`].
-    pub(super) fn keys_turned(&self, tile: &Tile, turned: Option<&Scratch>) -> View {
-        let shape = &self.shape;
-        let Some(turned) = turned else { return self.keys(tile).transposed() };
-        let head = tile.batch * shape.kv_heads + tile.kv_column / shape.head_dim;
-        View::rows(turned, shape.keys).at(head * shape.head_dim, tile.low)
     }
 }

@@ -4,6 +4,7 @@
 
 mod attention;
 mod hostile;
+mod isa;
 mod loops;
 mod products;
 mod threads;

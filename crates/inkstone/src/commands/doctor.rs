@@ -15,7 +15,7 @@ pub(crate) fn doctor(args: &Json, printer: &Printer) -> anyhow::Result<ExitCode>
         isa::features().into_iter().map(|(name, has)| (name.to_owned(), has.into())).collect();
     let rates = machine::measured();
     let report = json!({
-        "cpu": cpu_name(), "cores": std::thread::available_parallelism().map_or(1, std::num::NonZero::get), "threads": rates.threads,
+        "cpu": machine::cpu_name(), "cores": std::thread::available_parallelism().map_or(1, std::num::NonZero::get), "threads": rates.threads,
         "features": features, "numeric_path": isa::numeric_path(), "memory_bytes": rates.memory_bytes,
         "flops_per_second": rates.flops_per_second, "bytes_per_second": rates.bytes_per_second,
         "gpu": gpus(), "mpi": on_path("mpirun"), "missing": missing(),
@@ -26,7 +26,7 @@ pub(crate) fn doctor(args: &Json, printer: &Printer) -> anyhow::Result<ExitCode>
     }
     let has: Vec<&str> = isa::features().into_iter().filter(|(_, has)| *has).map(|(name, _)| name).collect();
     let lines = [
-        ("processor", format!("{}, {} cores", cpu_name(), report["cores"])),
+        ("processor", format!("{}, {} cores", machine::cpu_name(), report["cores"])),
         ("features", has.join(" ")),
         ("numeric path", isa::numeric_path()),
         (
@@ -48,12 +48,6 @@ pub(crate) fn doctor(args: &Json, printer: &Printer) -> anyhow::Result<ExitCode>
         printer.data(&format!("{:<14} {line}", "missing"))?;
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn cpu_name() -> String {
-    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
-    name.map_or_else(|| std::env::consts::ARCH.to_owned(), |(_, name)| name.trim().to_owned())
 }
 
 /// GPUs that the kernel's drivers show; none of them is used yet.

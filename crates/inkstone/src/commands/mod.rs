@@ -1,5 +1,6 @@
 //! One function per verb.
 
+mod bench;
 mod chat;
 mod debug;
 mod diff;
@@ -37,6 +38,7 @@ pub(crate) fn dispatch(cli: Cli, printer: &Printer) -> anyhow::Result<ExitCode> 
         Command::Eval(args) => eval::eval(&args, runs, printer),
         Command::Info(args) => info::info(&args, runs, printer),
         Command::Doctor(args) => doctor::doctor(&args, printer),
+        Command::Bench(args) => bench::bench(&args, printer),
         Command::Debug(args) => debug::debug(&args, runs, printer),
     }
 }

@@ -1,6 +1,4 @@
-//! One block of a matrix product, on one thread.
-
-use gemm::Parallelism;
+//! Matrices inside of slices.
 
 /// A matrix inside a slice: the first element, and the distances between rows and columns.
 #[derive(Debug, Clone, Copy)]
@@ -62,40 +60,4 @@ pub(crate) struct Extent {
     pub(crate) rows: usize,
     pub(crate) columns: usize,
     pub(crate) depth: usize,
-}
-
-/// `out = a · b`, or `out += a · b` where `accumulate`.
-///
-/// # Safety
-/// All three views cover their extents inside live slices, and no other thread touches `out`'s
-/// elements during the call.
-pub(crate) unsafe fn product(out: ViewMut, a: View, b: View, extent: Extent, accumulate: bool) {
-    let Extent { rows, columns, depth } = extent;
-    if rows == 0 || columns == 0 {
-        return;
-    }
-    // SAFETY: the caller's promise is what `gemm` asks for.
-    unsafe {
-        gemm::gemm(
-            rows,
-            columns,
-            depth,
-            out.pointer,
-            out.column,
-            out.row,
-            accumulate,
-            a.pointer,
-            a.column,
-            a.row,
-            b.pointer,
-            b.column,
-            b.row,
-            1.0,
-            1.0,
-            false,
-            false,
-            false,
-            Parallelism::None,
-        );
-    }
 }

@@ -1,0 +1,170 @@
+//! Packing an operand into panels.
+//!
+//! The first operand is cut into panels of a tile's rows, the second into panels of its columns. In a
+//! panel, `lanes` are those rows or columns, and `steps` follow the depth. What lies outside of the matrix
+//! is zero.
+
+use super::STEPS;
+use super::tile::Element;
+use super::view::View;
+use crate::bf16::rounded;
+use crate::simd::simd_fn;
+
+/// Part of a matrix that fills one panel.
+#[derive(Clone, Copy)]
+pub(super) struct Part {
+    /// First element.
+    pub(super) from: View,
+    /// Rows or columns of the matrix in this panel, at most the panel's lanes.
+    pub(super) lanes: usize,
+    /// Distance between lanes, and between neighbours in depth; one of them is 1.
+    pub(super) lane: isize,
+    pub(super) deep: isize,
+    /// Depth of the part.
+    pub(super) depth: usize,
+}
+
+impl Part {
+    /// # Safety
+    /// The part lies inside a live slice.
+    unsafe fn lane(&self, lane: usize) -> &[f32] {
+        // SAFETY: the caller's promise; the lane's elements are adjacent.
+        unsafe { std::slice::from_raw_parts(self.from.pointer.offset(lane as isize * self.lane), self.depth) }
+    }
+
+    /// # Safety
+    /// The part lies inside a live slice.
+    unsafe fn level(&self, depth: usize) -> &[f32] {
+        // SAFETY: the caller's promise; the level's elements are adjacent.
+        unsafe { std::slice::from_raw_parts(self.from.pointer.offset(depth as isize * self.deep), self.lanes) }
+    }
+}
+
+simd_fn! {
+    /// `panel[lane][STEPS]`, for the first operand when its rows are adjacent elements.
+    ///
+    /// # Safety
+    /// The part lies inside a live slice; its `deep` is 1.
+    pub(super) unsafe fn in_lanes<'a>(panel: &'a mut [u32], part: &'a Part, element: Element) {
+        let steps = part.depth.div_ceil(element.depth());
+        for (lane, panel) in panel.chunks_exact_mut(STEPS).enumerate() {
+            if lane < part.lanes {
+                // SAFETY: the caller's promise.
+                pack_line(&mut panel[..steps], unsafe { part.lane(lane) }, element);
+            } else {
+                panel[..steps].fill(0);
+            }
+        }
+    }
+}
+
+simd_fn! {
+    /// `panel[step][width]`, whatever the order in memory.
+    ///
+    /// # Safety
+    /// The part lies inside a live slice.
+    pub(super) unsafe fn in_steps<'a>(panel: &'a mut [u32], part: &'a Part, width: usize, element: Element) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match (part.lane == 1, width) {
+                (true, 12) => levels::<12>(panel, part, element),
+                (true, 32) => levels::<32>(panel, part, element),
+                (true, 16) => levels::<16>(panel, part, element),
+                (true, 6) => levels::<6>(panel, part, element),
+                (true, 4) => levels::<4>(panel, part, element),
+                _ => turned(panel, part, width, element),
+            }
+        }
+    }
+}
+
+/// # Safety
+/// The part lies inside a live slice; its `lane` is 1.
+#[inline(always)]
+unsafe fn levels<const WIDTH: usize>(panel: &mut [u32], part: &Part, element: Element) {
+    let zeros = [0.0; WIDTH];
+    for (step, panel) in panel.as_chunks_mut::<WIDTH>().0.iter_mut().enumerate() {
+        let depth = step * element.depth();
+        if depth >= part.depth {
+            return;
+        }
+        // SAFETY: the caller's promise, for levels below the depth.
+        let low = unsafe { part.level(depth) };
+        let more = element == Element::Pair && depth + 1 < part.depth;
+        // SAFETY: as above.
+        let high = if more { unsafe { part.level(depth + 1) } } else { &zeros[..part.lanes] };
+        if let (Ok(low), Ok(high)) = (low.try_into(), high.try_into()) {
+            level::<WIDTH>(panel, low, high, element);
+        } else {
+            let widened = |from: &[f32]| std::array::from_fn(|lane| from.get(lane).copied().unwrap_or(0.0));
+            level::<WIDTH>(panel, &widened(low), &widened(high), element);
+        }
+    }
+}
+
+#[inline(always)]
+fn level<const WIDTH: usize>(to: &mut [u32; WIDTH], low: &[f32; WIDTH], high: &[f32; WIDTH], element: Element) {
+    for lane in 0..WIDTH {
+        to[lane] = match element {
+            Element::Single => low[lane].to_bits(),
+            Element::Rounded => rounded(low[lane]).to_bits(),
+            Element::Pair => join(low[lane], high[lane]),
+        };
+    }
+}
+
+/// Side of the squares in which a part is turned.
+const SQUARE: usize = 16;
+
+/// # Safety
+/// The part lies inside a live slice; its `deep` is 1.
+#[inline(always)]
+unsafe fn turned(panel: &mut [u32], part: &Part, width: usize, element: Element) {
+    let steps = part.depth.div_ceil(element.depth());
+    let mut square = [[0_u32; SQUARE]; SQUARE];
+    for first in (0..width).step_by(SQUARE) {
+        let across = SQUARE.min(width - first);
+        for top in (0..steps).step_by(SQUARE) {
+            let down = SQUARE.min(steps - top);
+            for (n, line) in square[..across].iter_mut().enumerate() {
+                line.fill(0);
+                if first + n < part.lanes {
+                    // SAFETY: the caller's promise.
+                    let lane = unsafe { part.lane(first + n) };
+                    let begin = top * element.depth();
+                    let end = part.depth.min(begin + down * element.depth());
+                    pack_line(&mut line[..down], &lane[begin..end], element);
+                }
+            }
+            for (j, to) in panel[top * width..].chunks_mut(width).take(down).enumerate() {
+                for (to, line) in to[first..first + across].iter_mut().zip(&square) {
+                    *to = line[j];
+                }
+            }
+        }
+    }
+}
+
+/// Elements of values that follow each other in depth.
+#[inline(always)]
+fn pack_line(to: &mut [u32], from: &[f32], element: Element) {
+    match element {
+        Element::Single => to.iter_mut().zip(from).for_each(|(to, from)| *to = from.to_bits()),
+        Element::Rounded => to.iter_mut().zip(from).for_each(|(to, &from)| *to = rounded(from).to_bits()),
+        Element::Pair => {
+            let (pairs, last) = from.as_chunks::<2>();
+            for (to, &[low, high]) in to.iter_mut().zip(pairs) {
+                *to = join(low, high);
+            }
+            if let ([low], Some(to)) = (last, to.get_mut(pairs.len())) {
+                *to = join(*low, 0.0);
+            }
+        }
+    }
+}
+
+/// The pair of two values, the first in the lower half.
+#[inline(always)]
+fn join(low: f32, high: f32) -> u32 {
+    rounded(low).to_bits() >> 16 | rounded(high).to_bits()
+}

@@ -1,0 +1,71 @@
+//! How fast this machine trains: steps on one batch of random tokens, which the model must learn.
+
+use std::time::Instant;
+
+use inkstone_models::Model;
+use inkstone_nn::Precision;
+use serde_json::Value;
+
+use crate::TrainError;
+use crate::optimizer::{Optimizer, OptimizerConfig};
+
+/// What is measured.
+#[derive(Debug, Clone)]
+pub struct Workload {
+    /// `config.json` of the model.
+    pub model: Value,
+    /// Precision of matrix products.
+    pub precision: Precision,
+    /// Rows of a batch.
+    pub batch: usize,
+    /// Tokens of a row.
+    pub context: usize,
+    /// Steps that are not timed.
+    pub warmup: usize,
+    /// Steps that are timed.
+    pub steps: usize,
+}
+
+/// What came of it.
+#[derive(Debug, Clone)]
+pub struct Measured {
+    /// Parameters of the model.
+    pub parameters: u64,
+    /// FLOPs of one step.
+    pub flops: f64,
+    /// Wall seconds of each timed step.
+    pub seconds: Vec<f64>,
+    /// Loss of every step, the untimed ones included: a wrong gradient shows in it.
+    pub losses: Vec<f64>,
+}
+
+/// Takes the steps; `report` hears of each.
+pub fn bench(workload: &Workload, mut report: impl FnMut(usize)) -> Result<Measured, TrainError> {
+    let device = inkstone_nn::training_device();
+    let mut model = Model::init(&workload.model, 0, workload.precision, &device)?;
+    let tokens = workload.batch * workload.context;
+    let vocab_size = model.vocab_size() as u32;
+    let draw = |i: u32| (i.wrapping_mul(2_654_435_761) >> 7) % vocab_size;
+    let ids: Vec<u32> = (0..tokens as u32).map(draw).collect();
+    let labels: Vec<i32> = (1..=tokens as u32).map(|i| draw(i) as i32).collect();
+    let mut optimizer = Optimizer::new(&model, optimizer_config());
+    let (mut seconds, mut losses) = (Vec::new(), Vec::new());
+    for step in 0..workload.warmup + workload.steps {
+        let started = Instant::now();
+        let loss = model.loss(&ids, &labels, workload.batch, None);
+        losses.push(loss.losses.iter().map(|&x| f64::from(x)).sum::<f64>() / tokens as f64);
+        let mut gradients = loss.mean.backward();
+        optimizer.accumulate(&model, &mut gradients, loss.counted);
+        let norm = optimizer.gradient_norm();
+        model = optimizer.step(model, 3e-4, norm, 1.0);
+        seconds.push(started.elapsed().as_secs_f64());
+        report(step);
+    }
+    let flops = model.flops_per_token(workload.context) * tokens as f64;
+    let seconds = seconds.split_off(workload.warmup.min(seconds.len()));
+    Ok(Measured { parameters: model.n_parameters(), flops, seconds, losses })
+}
+
+fn optimizer_config() -> OptimizerConfig {
+    OptimizerConfig { learning_rate: 3e-4, beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weight_decay: 0.1 }
+}
