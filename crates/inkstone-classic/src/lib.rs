@@ -1,0 +1,5 @@
+//! The generations of language models before the transformer.
+//!
+//! - [`ngram`]: back-off models over counts.
+
+pub mod ngram;
