@@ -30,7 +30,16 @@ fn main() {
         .filter(|_| wants("attention"))
     {
         let (queries, keys, kv_heads, scale) = (length, length, heads, 0.125);
-        attentions(AttentionShape { batch, queries, keys, heads, kv_heads, head_dim, scale });
+        attentions(AttentionShape {
+            batch,
+            queries,
+            keys,
+            heads,
+            kv_heads,
+            head_dim,
+            scale,
+            precision: Precision::F32,
+        });
     }
     if wants("decode") {
         attentions(AttentionShape {
@@ -41,6 +50,7 @@ fn main() {
             kv_heads: 8,
             head_dim: 64,
             scale: 0.125,
+            precision: Precision::F32,
         });
     }
     if wants("loops") {

@@ -6,7 +6,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Gradients, Tensor};
 use inkstone_formats::hf::{ModelFolder, ModelPlan, ModelWriter};
 use inkstone_formats::safetensors::{TensorLayout, f32_bytes};
-use inkstone_nn::{Precision, ops};
+use inkstone_nn::{Gradient, Precision, ops};
 use serde_json::Value;
 
 use crate::llama::{self, Llama};
@@ -129,8 +129,8 @@ impl Model {
         }
     }
 
-    /// Shows the gradient of every parameter that has one, in the same order, and drops it.
-    pub fn visit_gradients(&self, gradients: &mut Gradients, visit: &mut dyn FnMut(&str, &[f32])) {
+    /// Hands out the gradient of every parameter that has one, in the same order.
+    pub fn visit_gradients(&self, gradients: &mut Gradients, visit: &mut dyn FnMut(&str, Gradient)) {
         match &self.architecture {
             Architecture::Llama(model) => inkstone_nn::visit_gradients(model.as_ref(), gradients, visit),
         }

@@ -12,7 +12,7 @@ mod parameters;
 pub use burn::tensor::{Device, Gradients, Tensor};
 pub use inkstone_kernels::Precision;
 pub use layers::{Embedding, Projection, RmsNorm};
-pub use parameters::{update_parameters, visit_gradients, visit_parameters};
+pub use parameters::{Gradient, update_parameters, visit_gradients, visit_parameters};
 
 /// The CPU, without a graph: for inference.
 pub fn device() -> Device {

@@ -1,13 +1,16 @@
 //! Parameters by their Hugging Face names: the path of a weight through the modules' fields.
 
 use burn::backend::Flex;
+use burn::backend::flex::FlexTensor;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Gradients, Tensor};
 
+use crate::ops;
+
 /// What is done with each parameter: its name, its shape, its values.
 type Visit<'a> = &'a mut dyn FnMut(&str, &[usize], &[f32]);
-/// What is done with each gradient: the parameter's name, the values.
-type VisitGradient<'a> = &'a mut dyn FnMut(&str, &[f32]);
+/// What is done with each gradient: the parameter's name, the gradient.
+type VisitGradient<'a> = &'a mut dyn FnMut(&str, Gradient);
 /// What is done to each parameter: its name, its shape, its values.
 type Update<'a> = &'a mut dyn FnMut(&str, &[usize], &mut [f32]);
 
@@ -16,7 +19,33 @@ pub fn visit_parameters<M: Module>(module: &M, visit: Visit<'_>) {
     module.visit(&mut Visitor { path: Path::default(), visit });
 }
 
-/// Shows the gradient of every parameter that has one, in the same order, and drops it.
+/// The gradient of a parameter, taken out of the graph.
+#[derive(Debug)]
+pub struct Gradient(FlexTensor);
+
+impl Gradient {
+    fn new<const D: usize>(tensor: Tensor<D>) -> Self {
+        match tensor.clone().inner().try_into_primitive::<Flex>() {
+            Ok(primitive) => Self(ops::contiguous(primitive)),
+            Err(_) => {
+                let values = tensor.into_data_as::<f32>().try_to_vec::<f32>().expect("invariant: converted to f32");
+                Self(ops::flat(values))
+            }
+        }
+    }
+
+    /// The values, in the order of the parameter's.
+    pub fn values(&self) -> &[f32] {
+        self.0.as_slice::<f32>().expect("invariant: a contiguous tensor of f32")
+    }
+
+    /// The values, to be changed in place.
+    pub fn values_mut(&mut self) -> &mut [f32] {
+        self.0.storage_mut::<f32>()
+    }
+}
+
+/// Hands out the gradient of every parameter that has one, in the same order.
 pub fn visit_gradients<M: Module>(module: &M, gradients: &mut Gradients, visit: VisitGradient<'_>) {
     module.visit(&mut GradientVisitor { path: Path::default(), gradients, visit });
 }
@@ -73,7 +102,7 @@ impl ModuleVisitor for GradientVisitor<'_> {
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if let Some(gradient) = param.val().grad_remove(self.gradients) {
-            with_values(gradient, |values| (self.visit)(&self.path.name(), values));
+            (self.visit)(&self.path.name(), Gradient::new(gradient));
         }
     }
 }

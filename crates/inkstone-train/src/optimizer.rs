@@ -3,7 +3,7 @@
 
 use inkstone_kernels::{AdamW, adamw, add_scaled, sum_of_squares};
 use inkstone_models::Model;
-use inkstone_nn::Gradients;
+use inkstone_nn::{Gradient, Gradients};
 use serde::{Deserialize, Serialize};
 
 /// Hyper-parameters of AdamW.
@@ -61,7 +61,7 @@ impl OptimizerConfig {
 }
 
 /// The state of one parameter: its moments and the gradient being summed for the next step.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Slot {
     /// Hugging Face name of the parameter.
     pub name: String,
@@ -71,7 +71,24 @@ pub struct Slot {
     pub moment1: Vec<f32>,
     /// Second moment.
     pub moment2: Vec<f32>,
-    gradient: Vec<f32>,
+    gradient: Option<Sum>,
+}
+
+/// A sum of gradients: `factor · gradient`, so that a single one is neither copied nor scaled.
+#[derive(Debug)]
+struct Sum {
+    gradient: Gradient,
+    factor: f32,
+}
+
+impl Sum {
+    fn add(&mut self, gradient: &Gradient, factor: f32) {
+        add_scaled(self.gradient.values_mut(), gradient.values(), factor / self.factor);
+    }
+
+    fn sum_of_squares(&self) -> f64 {
+        sum_of_squares(self.gradient.values()) * f64::from(self.factor).powi(2)
+    }
 }
 
 /// AdamW over all parameters of a model, in the order in which the model names them.
@@ -94,7 +111,7 @@ impl Optimizer {
                 shape: shape.to_vec(),
                 moment1: zeros(),
                 moment2: zeros(),
-                gradient: zeros(),
+                gradient: None,
             });
         });
         Self { config, slots, steps: 0, labelled: 0 }
@@ -120,27 +137,35 @@ impl Optimizer {
 
     /// Adds the gradients of a mean over `labelled` tokens to the sum of this step.
     pub fn accumulate(&mut self, model: &Model, gradients: &mut Gradients, labelled: usize) {
+        if labelled == 0 {
+            return;
+        }
         let mut slots = self.slots.iter_mut();
         model.visit_gradients(gradients, &mut |name, gradient| {
             let slot =
                 slots.find(|slot| slot.name == name).expect("invariant: gradients come in the order of the parameters");
-            add_scaled(&mut slot.gradient, gradient, labelled as f32);
+            match &mut slot.gradient {
+                Some(sum) => sum.add(&gradient, labelled as f32),
+                empty => *empty = Some(Sum { gradient, factor: labelled as f32 }),
+            }
         });
         self.labelled += labelled;
     }
 
     /// The global norm of the mean gradient of this step.
     pub fn gradient_norm(&self) -> f64 {
-        let squares: f64 = self.slots.iter().map(|slot| sum_of_squares(&slot.gradient)).sum();
+        let squares: f64 = self.slots.iter().filter_map(|slot| slot.gradient.as_ref()).map(Sum::sum_of_squares).sum();
         squares.sqrt() / self.labelled.max(1) as f64
     }
 
     /// The first parameter whose gradient is not finite.
     pub fn non_finite(&self) -> Option<&str> {
-        self.slots.iter().find(|slot| !sum_of_squares(&slot.gradient).is_finite()).map(|slot| slot.name.as_str())
+        let finite = |slot: &&Slot| slot.gradient.as_ref().is_none_or(|sum| sum.sum_of_squares().is_finite());
+        self.slots.iter().find(|slot| !finite(slot)).map(|slot| slot.name.as_str())
     }
 
-    /// One step: the mean gradient, scaled down to `clip` if its norm is larger, moves the weights.
+    /// One step: the mean gradient, scaled down to `clip` if its norm is larger, moves the weights. A parameter without
+    /// a gradient stays as it is.
     pub fn step(&mut self, model: Model, learning_rate: f64, norm: f64, clip: f64) -> Model {
         self.steps += 1;
         let clipped = if clip > 0.0 && norm > clip { clip / norm } else { 1.0 };
@@ -151,15 +176,10 @@ impl Optimizer {
         model.update_parameters(&mut |name, shape, weight| {
             let slot = slots.next().expect("invariant: a model has the parameters that it had before");
             debug_assert_eq!(slot.name, name);
-            let decayed = shape.len() > 1;
-            adamw(
-                weight,
-                &mut slot.moment1,
-                &mut slot.moment2,
-                &slot.gradient,
-                &hyper(config, learning_rate, decayed, steps, scale),
-            );
-            slot.gradient.fill(0.0);
+            let Some(Sum { gradient, factor }) = slot.gradient.take() else { return };
+            let scale = scale * f64::from(factor);
+            let hyper = hyper(config, learning_rate, shape.len() > 1, steps, scale);
+            adamw(weight, &mut slot.moment1, &mut slot.moment2, gradient.values(), &hyper);
         })
     }
 }

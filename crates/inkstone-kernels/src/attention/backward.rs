@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::tile::{ADDED, ALONE, BLOCK, Inputs, Tile};
+use super::tile::{BLOCK, Inputs, Tile};
 use super::{AttentionGrads, AttentionSaved, AttentionShape};
 use crate::exp::exp;
 use crate::expect_len;
@@ -73,8 +73,14 @@ unsafe fn backward_tile(inputs: &Inputs<'_>, back: &Backward<'_>, tile: &Tile, t
     let wide = Extent { rows, columns, depth: head_dim };
     // SAFETY: the scratch has the tile's size, and the tile lies inside the inputs.
     unsafe {
-        product(ViewMut::rows(p, columns), inputs.queries(tile), inputs.keys(tile).transposed(), wide, ALONE);
-        product(ViewMut::rows(ds, columns), dout, inputs.values(tile).transposed(), wide, ALONE);
+        product(
+            ViewMut::rows(p, columns),
+            inputs.queries(tile),
+            inputs.keys(tile).transposed(),
+            wide,
+            inputs.plan(false),
+        );
+        product(ViewMut::rows(ds, columns), dout, inputs.values(tile).transposed(), wide, inputs.plan(false));
     }
     score_gradients(inputs, back, tile, (p, ds));
     let (p, ds) = (View::rows(p, columns), View::rows(ds, columns));
@@ -84,9 +90,9 @@ unsafe fn backward_tile(inputs: &Inputs<'_>, back: &Backward<'_>, tile: &Tile, t
     let flat = Extent { rows, columns: head_dim, depth: columns };
     // SAFETY: the queries' rows and the head's keys belong to this task.
     unsafe {
-        product(targets.dq.at(query, tile.q_column), ds, inputs.keys(tile), flat, ALONE);
-        product(dk, ds.transposed(), inputs.queries(tile), tall, ADDED);
-        product(dv, p.transposed(), dout, tall, ADDED);
+        product(targets.dq.at(query, tile.q_column), ds, inputs.keys(tile), flat, inputs.plan(false));
+        product(dk, ds.transposed(), inputs.queries(tile), tall, inputs.plan(true));
+        product(dv, p.transposed(), dout, tall, inputs.plan(true));
     }
 }
 

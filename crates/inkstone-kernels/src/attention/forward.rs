@@ -5,7 +5,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::AttentionShape;
-use super::tile::{ALONE, BLOCK, Inputs, Tile};
+use super::tile::{BLOCK, Inputs, Tile};
 use crate::expect_len;
 use crate::product::{Extent, View, ViewMut, product};
 use crate::reduce::{exp_in_place, max};
@@ -51,7 +51,7 @@ unsafe fn forward_tile(inputs: &Inputs<'_>, tile: &Tile, (out, lse): (ViewMut, V
             inputs.queries(tile),
             inputs.keys(tile).transposed(),
             extent,
-            ALONE,
+            inputs.plan(false),
         )
     };
     for (row, scores) in scores.chunks_exact_mut(columns).enumerate() {
@@ -62,7 +62,7 @@ unsafe fn forward_tile(inputs: &Inputs<'_>, tile: &Tile, (out, lse): (ViewMut, V
     let target = out.at(tile.batch * queries + tile.first, tile.q_column);
     let extent = Extent { rows, columns: head_dim, depth: columns };
     // SAFETY: the rows of the block and the columns of the head belong to this tile.
-    unsafe { product(target, View::rows(&scores, columns), inputs.values(tile), extent, ALONE) };
+    unsafe { product(target, View::rows(&scores, columns), inputs.values(tile), extent, inputs.plan(false)) };
 }
 
 simd_fn! {

@@ -12,7 +12,7 @@ mod tile;
 pub use backward::attention_backward;
 pub use forward::attention;
 
-use crate::expect_len;
+use crate::{Precision, expect_len};
 
 /// Shape of an attention.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -31,6 +31,8 @@ pub struct AttentionShape {
     pub head_dim: usize,
     /// Factor on the scores, usually `1/√d`.
     pub scale: f32,
+    /// Of the operands of products; sums and exponentials are in f32.
+    pub precision: Precision,
 }
 
 /// What the backward pass needs of the forward pass.

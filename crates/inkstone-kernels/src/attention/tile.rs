@@ -3,16 +3,10 @@
 use std::ops::Range;
 
 use super::AttentionShape;
-use crate::Precision;
 use crate::product::{Plan, View};
 
 /// Queries per block.
 pub(super) const BLOCK: usize = 64;
-/// A product on this thread.
-pub(super) const ALONE: Plan = Plan { precision: Precision::F32, accumulate: false, parallel: false };
-/// A product on this thread, added to what is there.
-pub(super) const ADDED: Plan = Plan { accumulate: true, ..ALONE };
-
 /// The inputs as matrices of all positions of a batch.
 pub(super) struct Inputs<'a> {
     pub(super) q: View,
@@ -38,6 +32,11 @@ pub(super) struct Tile {
 }
 
 impl<'a> Inputs<'a> {
+    /// A product on this thread, added to what is there or instead of it.
+    pub(super) fn plan(&self, accumulate: bool) -> Plan {
+        Plan { precision: self.shape.precision, accumulate, parallel: false }
+    }
+
     pub(super) fn new((q, k, v): (&'a [f32], &'a [f32], &'a [f32]), starts: &'a [u32], shape: AttentionShape) -> Self {
         let (q_row, kv_row) = (shape.q_row(), shape.kv_row());
         Self { q: View::rows(q, q_row), k: View::rows(k, kv_row), v: View::rows(v, kv_row), starts, shape }

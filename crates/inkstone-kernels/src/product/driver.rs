@@ -18,6 +18,9 @@ const BLOCK_COLUMNS: usize = 128;
 /// As many tasks as make the last ones short beside the whole.
 const TASKS: usize = 24;
 
+/// Depth that is packed at a time across the panels of a block.
+const LEVELS: usize = 16;
+
 /// How a product is computed.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Plan {
@@ -154,21 +157,27 @@ impl Job {
     /// As for [`product`].
     unsafe fn pack_rows(&self, panels: &mut [u32], block: Block, depth: usize) {
         let (tile, element) = (&self.tile, self.tile.element);
-        for (n, panel) in panels.chunks_exact_mut(STEPS * tile.rows).enumerate() {
-            let row = block.row + n * tile.rows;
-            let part = Part {
-                from: self.a.at(row, depth),
-                lanes: tile.rows.min(self.extent.rows - row),
-                lane: self.a.row,
-                deep: self.a.column,
-                depth: (STEPS * element.depth()).min(self.extent.depth - depth),
-            };
-            // SAFETY: the part lies inside `a`.
-            unsafe {
-                if self.a.column == 1 {
-                    in_lanes(panel, &part, element);
-                } else {
-                    in_steps(panel, &part, tile.rows, element);
+        let deepest = (STEPS * element.depth()).min(self.extent.depth - depth);
+        // Where the block's rows are adjacent in memory, all panels take a few levels while those are in the cache.
+        let slice = if self.a.column == 1 { deepest } else { LEVELS };
+        for level in (0..deepest).step_by(slice) {
+            for (n, panel) in panels.chunks_exact_mut(STEPS * tile.rows).enumerate() {
+                let row = block.row + n * tile.rows;
+                let part = Part {
+                    from: self.a.at(row, depth + level),
+                    lanes: tile.rows.min(self.extent.rows - row),
+                    lane: self.a.row,
+                    deep: self.a.column,
+                    depth: slice.min(deepest - level),
+                };
+                let to = &mut panel[level / element.depth() * tile.rows..];
+                // SAFETY: the part lies inside `a`.
+                unsafe {
+                    if self.a.column == 1 {
+                        in_lanes(to, &part, element)
+                    } else {
+                        in_steps(to, &part, tile.rows, element)
+                    }
                 }
             }
         }
@@ -183,6 +192,7 @@ impl Job {
         let run = if self.a.column == 1 { tile.straight } else { tile.turned };
         let row_panels = block.rows.div_ceil(tile.rows);
         let mut rows = Scratch::take(row_panels * tile.rows * STEPS);
+        let mut edge = [0.0; LARGEST];
         let size = STEPS * tile.columns;
         for (deep, columns) in packed.chunks_exact(size * self.column_panels()).enumerate() {
             let steps = STEPS.min(self.steps() - deep * STEPS);
@@ -195,27 +205,33 @@ impl Job {
                     let at = (block.row + down * tile.rows, across * tile.columns);
                     // SAFETY: both panels hold `steps`.
                     unsafe {
-                        self.tile_at(at, add, |out, stride, add| run(a.as_ptr(), b.as_ptr(), steps, out, stride, add))
+                        self.tile_at(at, (add, &mut edge), |out, stride, add| {
+                            run(a.as_ptr(), b.as_ptr(), steps, out, stride, add);
+                        });
                     };
                 }
             }
         }
     }
 
-    /// Lets `run` write the tile at (row, column); one that reaches over the edge through a buffer.
+    /// Lets `run` write the tile at (row, column); one that reaches over the edge by way of `edge`.
     ///
     /// # Safety
     /// As for [`product`]; nobody else touches the tile.
     #[inline(always)]
-    unsafe fn tile_at(&self, (row, column): (usize, usize), add: bool, run: impl Fn(*mut f32, usize, bool)) {
+    unsafe fn tile_at(
+        &self,
+        (row, column): (usize, usize),
+        (add, edge): (bool, &mut [f32; LARGEST]),
+        run: impl Fn(*mut f32, usize, bool),
+    ) {
         let (rows, columns) = (self.extent.rows - row, self.extent.columns - column);
         let out = self.out.at(row, column);
         if rows >= self.tile.rows && columns >= self.tile.columns {
             return run(out.pointer, out.row as usize, add);
         }
-        let mut buffer = [0.0; LARGEST];
-        run(buffer.as_mut_ptr(), self.tile.columns, false);
-        for (n, from) in buffer.chunks_exact(self.tile.columns).take(rows.min(self.tile.rows)).enumerate() {
+        run(edge.as_mut_ptr(), self.tile.columns, false);
+        for (n, from) in edge.chunks_exact(self.tile.columns).take(rows.min(self.tile.rows)).enumerate() {
             let width = columns.min(self.tile.columns);
             // SAFETY: the part of the row lies inside the output.
             let to = unsafe { std::slice::from_raw_parts_mut(out.at(n, 0).pointer, width) };

@@ -16,5 +16,6 @@ pub(crate) use driver::{Plan, product};
 pub(crate) use tile::Roof;
 pub(crate) use view::{Extent, View, ViewMut};
 
-/// Elements of depth in one packed panel: what a tile's two panels take fits the first-level cache.
-const STEPS: usize = 128;
+/// Elements of depth in one packed panel: deep enough that sums are seldom written and read again, while the panels
+/// of a block of rows stay in the second-level cache.
+const STEPS: usize = 512;

@@ -8,6 +8,8 @@ use super::STEPS;
 use super::tile::Element;
 use super::view::View;
 use crate::bf16::rounded;
+#[cfg(target_arch = "x86_64")]
+use crate::isa::{Isa, isa};
 use crate::simd::simd_fn;
 
 /// Part of a matrix that fills one panel.
@@ -104,12 +106,10 @@ unsafe fn levels<const WIDTH: usize>(panel: &mut [u32], part: &Part, element: El
 
 #[inline(always)]
 fn level<const WIDTH: usize>(to: &mut [u32; WIDTH], low: &[f32; WIDTH], high: &[f32; WIDTH], element: Element) {
-    for lane in 0..WIDTH {
-        to[lane] = match element {
-            Element::Single => low[lane].to_bits(),
-            Element::Rounded => rounded(low[lane]).to_bits(),
-            Element::Pair => join(low[lane], high[lane]),
-        };
+    match element {
+        Element::Single => to.iter_mut().zip(low).for_each(|(to, low)| *to = low.to_bits()),
+        Element::Rounded => to.iter_mut().zip(low).for_each(|(to, &low)| *to = rounded(low).to_bits()),
+        Element::Pair => join_levels(to, low, high),
     }
 }
 
@@ -127,7 +127,7 @@ unsafe fn turned(panel: &mut [u32], part: &Part, width: usize, element: Element)
         for top in (0..steps).step_by(SQUARE) {
             let down = SQUARE.min(steps - top);
             for (n, line) in square[..across].iter_mut().enumerate() {
-                line.fill(0);
+                *line = [0; SQUARE];
                 if first + n < part.lanes {
                     // SAFETY: the caller's promise.
                     let lane = unsafe { part.lane(first + n) };
@@ -136,11 +136,24 @@ unsafe fn turned(panel: &mut [u32], part: &Part, width: usize, element: Element)
                     pack_line(&mut line[..down], &lane[begin..end], element);
                 }
             }
-            for (j, to) in panel[top * width..].chunks_mut(width).take(down).enumerate() {
-                for (to, line) in to[first..first + across].iter_mut().zip(&square) {
-                    *to = line[j];
-                }
+            transpose(&mut square);
+            for (to, line) in panel[top * width..].chunks_mut(width).take(down).zip(&square) {
+                to[first..first + across].copy_from_slice(&line[..across]);
             }
+        }
+    }
+}
+
+#[inline(always)]
+fn transpose(square: &mut [[u32; SQUARE]; SQUARE]) {
+    #[cfg(target_arch = "x86_64")]
+    if isa() >= Isa::Avx512 {
+        // SAFETY: the path was chosen for this processor.
+        return unsafe { super::x86::transpose(square) };
+    }
+    for i in 0..SQUARE {
+        for j in 0..i {
+            (square[i][j], square[j][i]) = (square[j][i], square[i][j]);
         }
     }
 }
@@ -151,15 +164,40 @@ fn pack_line(to: &mut [u32], from: &[f32], element: Element) {
     match element {
         Element::Single => to.iter_mut().zip(from).for_each(|(to, from)| *to = from.to_bits()),
         Element::Rounded => to.iter_mut().zip(from).for_each(|(to, &from)| *to = rounded(from).to_bits()),
-        Element::Pair => {
-            let (pairs, last) = from.as_chunks::<2>();
-            for (to, &[low, high]) in to.iter_mut().zip(pairs) {
-                *to = join(low, high);
-            }
-            if let ([low], Some(to)) = (last, to.get_mut(pairs.len())) {
-                *to = join(*low, 0.0);
-            }
-        }
+        Element::Pair => join_neighbours(to, from),
+    }
+}
+
+/// `to[n] = (low[n], high[n])`.
+#[inline(always)]
+fn join_levels(to: &mut [u32], low: &[f32], high: &[f32]) {
+    #[cfg(target_arch = "x86_64")]
+    if isa() == Isa::Avx512Bf16 {
+        // SAFETY: the path was chosen for this processor.
+        return unsafe { super::x86::join_levels(to, low, high) };
+    }
+    for ((to, &low), &high) in to.iter_mut().zip(low).zip(high) {
+        *to = join(low, high);
+    }
+}
+
+/// `to[n] = (from[2n], from[2n + 1])`, the last one with zero where `from` has an odd length.
+#[inline(always)]
+fn join_neighbours(mut to: &mut [u32], mut from: &[f32]) {
+    #[cfg(target_arch = "x86_64")]
+    if isa() == Isa::Avx512Bf16 {
+        let whole = from.len() / 32 * 16;
+        let (head, tail) = to.split_at_mut(whole);
+        // SAFETY: the path was chosen for this processor.
+        unsafe { super::x86::join_neighbours(head, &from[..2 * whole]) };
+        (to, from) = (tail, &from[2 * whole..]);
+    }
+    let (pairs, last) = from.as_chunks::<2>();
+    for (to, &[low, high]) in to.iter_mut().zip(pairs) {
+        *to = join(low, high);
+    }
+    if let ([low], Some(to)) = (last, to.get_mut(pairs.len())) {
+        *to = join(*low, 0.0);
     }
 }
 

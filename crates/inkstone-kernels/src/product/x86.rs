@@ -1,9 +1,12 @@
 //! Tiles in the vector instructions of x86-64.
 
 use std::arch::x86_64::{
-    __m256, __m512, __m512bh, _mm256_add_ps, _mm256_cvtss_f32, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps,
-    _mm256_setzero_ps, _mm256_storeu_ps, _mm512_add_ps, _mm512_cvtss_f32, _mm512_dpbf16_ps, _mm512_fmadd_ps,
-    _mm512_loadu_ps, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_storeu_ps,
+    __m256, __m256i, __m512, __m512bh, __m512i, _mm256_add_ps, _mm256_cvtss_f32, _mm256_fmadd_ps, _mm256_loadu_ps,
+    _mm256_set1_ps, _mm256_setzero_ps, _mm256_storeu_ps, _mm512_add_ps, _mm512_cvtepu16_epi32, _mm512_cvtne2ps_pbh,
+    _mm512_cvtneps_pbh, _mm512_cvtss_f32, _mm512_dpbf16_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_loadu_si512,
+    _mm512_mask_storeu_epi32, _mm512_maskz_loadu_ps, _mm512_or_si512, _mm512_set1_epi32, _mm512_set1_ps,
+    _mm512_setzero_ps, _mm512_setzero_si512, _mm512_shuffle_i32x4, _mm512_slli_epi32, _mm512_storeu_ps,
+    _mm512_storeu_si512, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
 };
 
 use super::STEPS;
@@ -77,6 +80,82 @@ pub(super) unsafe fn avx2_roof(rounds: usize, seed: f32) -> f32 {
         }
     }
     sums.iter().map(|&sum| _mm256_cvtss_f32(sum)).sum()
+}
+
+/// `to[n] = (low[n], high[n])` as pairs of bfloat16; all three have one length.
+///
+/// # Safety
+/// The processor has AVX-512F and AVX512-BF16.
+#[target_feature(enable = "avx512f,avx512bf16")]
+pub(super) unsafe fn join_levels(to: &mut [u32], low: &[f32], high: &[f32]) {
+    for (to, (low, high)) in to.chunks_mut(16).zip(low.chunks(16).zip(high.chunks(16))) {
+        let mask = u16::MAX >> (16 - to.len());
+        // SAFETY: the mask keeps to the chunks; 256 bits of bfloat16 are 256 bits of integers.
+        unsafe {
+            let bits = |from: &[f32]| {
+                let halves = _mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(mask, from.as_ptr()));
+                _mm512_cvtepu16_epi32(std::mem::transmute::<std::arch::x86_64::__m256bh, __m256i>(halves))
+            };
+            let joined = _mm512_or_si512(bits(low), _mm512_slli_epi32::<16>(bits(high)));
+            _mm512_mask_storeu_epi32(to.as_mut_ptr().cast(), mask, joined);
+        }
+    }
+}
+
+/// Swaps rows and columns.
+///
+/// # Safety
+/// The processor has AVX-512F.
+#[target_feature(enable = "avx512f")]
+pub(super) unsafe fn transpose(square: &mut [[u32; 16]; 16]) {
+    let mut rows = [_mm512_setzero_si512(); 16];
+    for (row, from) in rows.iter_mut().zip(square.iter()) {
+        // SAFETY: a row holds 16 integers.
+        *row = unsafe { _mm512_loadu_si512(from.as_ptr().cast()) };
+    }
+    // Blocks of four by four within each quarter of a register, then the quarters.
+    let mut blocks = [_mm512_setzero_si512(); 16];
+    for (to, from) in blocks.as_chunks_mut::<4>().0.iter_mut().zip(rows.as_chunks::<4>().0) {
+        let (low0, high0) = (_mm512_unpacklo_epi32(from[0], from[1]), _mm512_unpackhi_epi32(from[0], from[1]));
+        let (low1, high1) = (_mm512_unpacklo_epi32(from[2], from[3]), _mm512_unpackhi_epi32(from[2], from[3]));
+        *to = [
+            _mm512_unpacklo_epi64(low0, low1),
+            _mm512_unpackhi_epi64(low0, low1),
+            _mm512_unpacklo_epi64(high0, high1),
+            _mm512_unpackhi_epi64(high0, high1),
+        ];
+    }
+    for k in 0..4 {
+        let [a, b, c, d] = [blocks[k], blocks[4 + k], blocks[8 + k], blocks[12 + k]];
+        let (even0, even1) = (_mm512_shuffle_i32x4::<0x88>(a, b), _mm512_shuffle_i32x4::<0x88>(c, d));
+        let (odd0, odd1) = (_mm512_shuffle_i32x4::<0xdd>(a, b), _mm512_shuffle_i32x4::<0xdd>(c, d));
+        let columns = [
+            (k, _mm512_shuffle_i32x4::<0x88>(even0, even1)),
+            (4 + k, _mm512_shuffle_i32x4::<0x88>(odd0, odd1)),
+            (8 + k, _mm512_shuffle_i32x4::<0xdd>(even0, even1)),
+            (12 + k, _mm512_shuffle_i32x4::<0xdd>(odd0, odd1)),
+        ];
+        for (n, column) in columns {
+            // SAFETY: a row holds 16 integers.
+            unsafe { _mm512_storeu_si512(square[n].as_mut_ptr().cast(), column) };
+        }
+    }
+}
+
+/// `to[n] = (from[2n], from[2n + 1])` as pairs of bfloat16; the length is a multiple of 16.
+///
+/// # Safety
+/// The processor has AVX-512F and AVX512-BF16.
+#[target_feature(enable = "avx512f,avx512bf16")]
+pub(super) unsafe fn join_neighbours(to: &mut [u32], from: &[f32]) {
+    for (to, from) in to.as_chunks_mut::<16>().0.iter_mut().zip(from.as_chunks::<32>().0) {
+        // SAFETY: a chunk of `from` holds 32 values; 512 bits of bfloat16 are 512 bits of integers.
+        unsafe {
+            let (low, high) = (_mm512_loadu_ps(from.as_ptr()), _mm512_loadu_ps(from.as_ptr().add(16)));
+            let pairs = std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low));
+            _mm512_storeu_si512(to.as_mut_ptr().cast(), pairs);
+        }
+    }
 }
 
 /// Where element (row, step) of a panel of `a` lies.

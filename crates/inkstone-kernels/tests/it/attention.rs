@@ -1,9 +1,20 @@
-use inkstone_kernels::{AttentionGrads, AttentionSaved, AttentionShape, attention, attention_backward, reference};
+use inkstone_kernels::{
+    AttentionGrads, AttentionSaved, AttentionShape, Precision, attention, attention_backward, reference,
+};
 
 use crate::{close, gradient_is, numbers};
 
 fn shape(batch: usize, queries: usize, keys: usize, heads: usize, kv_heads: usize, head_dim: usize) -> AttentionShape {
-    AttentionShape { batch, queries, keys, heads, kv_heads, head_dim, scale: 1.0 / (head_dim as f32).sqrt() }
+    AttentionShape {
+        batch,
+        queries,
+        keys,
+        heads,
+        kv_heads,
+        head_dim,
+        scale: 1.0 / (head_dim as f32).sqrt(),
+        precision: Precision::F32,
+    }
 }
 
 /// Documents of growing length in every row.
@@ -28,6 +39,17 @@ fn run(shape: AttentionShape, starts: &[u32]) -> (Vec<Vec<f32>>, Vec<f32>, Vec<f
     let (mut out, mut lse) = (vec![9.0; q.len()], vec![9.0; shape.batch * shape.heads * shape.queries]);
     attention(&mut out, &mut lse, (&q, &k, &v), starts, shape);
     (vec![q, k, v], out, lse)
+}
+
+#[test]
+fn in_bf16_it_stays_near_the_reference() {
+    let s = AttentionShape { precision: Precision::Bf16, ..shape(2, 130, 130, 4, 2, 32) };
+    let starts = starts(s, true);
+    let (qkv, out, lse) = run(s, &starts);
+    close(&out, &reference::attention(&qkv[0], &qkv[1], &qkv[2], &starts, s), 2e-2);
+    let (_, exact, _) = run(AttentionShape { precision: Precision::F32, ..s }, &starts);
+    assert_ne!(out, exact, "nothing was rounded");
+    assert!(lse.iter().all(|x| x.is_finite()));
 }
 
 #[test]

@@ -92,7 +92,7 @@ fn products_called_by_many_tasks_at_once_do_not_share_scratch() {
 
 fn shape(sizes: [usize; 6]) -> AttentionShape {
     let [batch, queries, keys, heads, kv_heads, head_dim] = sizes;
-    AttentionShape { batch, queries, keys, heads, kv_heads, head_dim, scale: 0.5 }
+    AttentionShape { batch, queries, keys, heads, kv_heads, head_dim, scale: 0.5, precision: Precision::F32 }
 }
 
 #[test]

@@ -35,7 +35,16 @@ fn products(shape: LinearShape) -> Vec<f32> {
 }
 
 fn attentions() -> Vec<f32> {
-    let shape = AttentionShape { batch: 2, queries: 150, keys: 150, heads: 4, kv_heads: 2, head_dim: 16, scale: 0.25 };
+    let shape = AttentionShape {
+        batch: 2,
+        queries: 150,
+        keys: 150,
+        heads: 4,
+        kv_heads: 2,
+        head_dim: 16,
+        scale: 0.25,
+        precision: Precision::F32,
+    };
     let (q, k, v, starts) =
         (numbers(4, 2 * 150 * 64), numbers(5, 2 * 150 * 32), numbers(6, 2 * 150 * 32), vec![0; 300]);
     let (mut out, mut lse) = (vec![0.0; q.len()], vec![0.0; 2 * 4 * 150]);

@@ -163,7 +163,7 @@ fn step(precision: Precision) -> (f32, Vec<f32>) {
     let loss = model.loss(&ids, &labels, 2, None);
     let mut gradients = loss.mean.backward();
     let mut all = Vec::new();
-    model.visit_gradients(&mut gradients, &mut |_, gradient| all.extend_from_slice(gradient));
+    model.visit_gradients(&mut gradients, &mut |_, gradient| all.extend_from_slice(gradient.values()));
     assert_eq!(all.len() as u64, model.n_parameters());
     (loss.mean.into_scalar::<f32>(), all)
 }

@@ -12,7 +12,8 @@ use inkstone_kernels as kernels;
 use inkstone_kernels::{AttentionGrads, AttentionSaved, Precision};
 
 use super::RopeAngles;
-use super::fused::{self, Fused, contiguous, tensor, values};
+use super::buffers::Buffer;
+use super::fused::{self, Fused, contiguous, values};
 
 #[derive(Debug)]
 struct LinearBackward;
@@ -26,14 +27,14 @@ impl Backward<Flex, 2> for LinearBackward {
         let shape = fused::linear_shape(&x, &w);
         let [x_node, w_node] = ops.parents;
         if let Some(node) = x_node {
-            let mut dx = vec![0.0; shape.rows * shape.inputs];
+            let mut dx = Buffer::new(shape.rows * shape.inputs);
             kernels::linear_grad_input(&mut dx, values(&dy), values(&w), shape, precision);
-            grads.register::<Flex>(node.id, tensor(dx, [shape.rows, shape.inputs]));
+            grads.register::<Flex>(node.id, dx.into_tensor([shape.rows, shape.inputs]));
         }
         if let Some(node) = w_node {
-            let mut dw = vec![0.0; shape.outputs * shape.inputs];
+            let mut dw = Buffer::new(shape.outputs * shape.inputs);
             kernels::linear_grad_weight(&mut dw, values(&dy), values(&x), shape, precision);
-            grads.register::<Flex>(node.id, tensor(dw, [shape.outputs, shape.inputs]));
+            grads.register::<Flex>(node.id, dw.into_tensor([shape.outputs, shape.inputs]));
         }
     }
 }
@@ -49,9 +50,9 @@ impl Backward<Flex, 1> for EmbeddingBackward {
         let ([rows, width], ids) = ops.state;
         let [node] = ops.parents;
         if let Some(node) = node {
-            let mut dtable = vec![0.0; rows * width];
+            let mut dtable = Buffer::new(rows * width);
             kernels::embedding_backward(&mut dtable, values(&dy), &ids, width);
-            grads.register::<Flex>(node.id, tensor(dtable, [rows, width]));
+            grads.register::<Flex>(node.id, dtable.into_tensor([rows, width]));
         }
     }
 }
@@ -65,14 +66,14 @@ impl Backward<Flex, 2> for RmsNormBackward {
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
         let dy = contiguous(grads.consume::<Flex>(&ops.node));
         let (x, weight, eps) = ops.state;
-        let (mut dx, mut dweight) = (vec![0.0; values(&x).len()], vec![0.0; values(&weight).len()]);
+        let (mut dx, mut dweight) = (Buffer::new(values(&x).len()), Buffer::new(values(&weight).len()));
         kernels::rms_norm_backward(&mut dx, &mut dweight, values(&dy), values(&x), values(&weight), eps);
         let [x_node, weight_node] = ops.parents;
         if let Some(node) = x_node {
-            grads.register::<Flex>(node.id, tensor(dx, x.shape().dims::<2>()));
+            grads.register::<Flex>(node.id, dx.into_tensor(x.shape().dims::<2>()));
         }
         if let Some(node) = weight_node {
-            grads.register::<Flex>(node.id, tensor(dweight, weight.shape().dims::<1>()));
+            grads.register::<Flex>(node.id, dweight.into_tensor(weight.shape().dims::<1>()));
         }
     }
 }
@@ -87,12 +88,12 @@ impl Backward<Flex, 2> for SwigluBackward {
         let dy = contiguous(grads.consume::<Flex>(&ops.node));
         let (gate, up) = ops.state;
         let size = values(&gate).len();
-        let (mut dgate, mut dup) = (vec![0.0; size], vec![0.0; size]);
+        let (mut dgate, mut dup) = (Buffer::new(size), Buffer::new(size));
         kernels::swiglu_backward(&mut dgate, &mut dup, values(&dy), values(&gate), values(&up));
         let shape = gate.shape().dims::<2>();
         for (node, gradient) in ops.parents.into_iter().zip([dgate, dup]) {
             if let Some(node) = node {
-                grads.register::<Flex>(node.id, tensor(gradient, shape));
+                grads.register::<Flex>(node.id, gradient.into_tensor(shape));
             }
         }
     }
@@ -141,7 +142,7 @@ impl Backward<Flex, 3> for AttentionBackward {
             lse: &lse,
             starts: &starts,
         };
-        let [mut dq, mut dk, mut dv] = [&q, &k, &v].map(|x| vec![0.0; values(x).len()]);
+        let [mut dq, mut dk, mut dv] = [&q, &k, &v].map(|x| Buffer::new(values(x).len()));
         kernels::attention_backward(
             AttentionGrads { dq: &mut dq, dk: &mut dk, dv: &mut dv },
             values(&dout),
@@ -150,7 +151,7 @@ impl Backward<Flex, 3> for AttentionBackward {
         );
         for ((node, gradient), input) in ops.parents.into_iter().zip([dq, dk, dv]).zip([q, k, v]) {
             if let Some(node) = node {
-                grads.register::<Flex>(node.id, tensor(gradient, input.shape().dims::<4>()));
+                grads.register::<Flex>(node.id, gradient.into_tensor(input.shape().dims::<4>()));
             }
         }
     }
@@ -170,9 +171,9 @@ impl Backward<Flex, 1> for CrossEntropyBackward {
         let [rows, vocab] = logits.shape().dims();
         let counted = labels.iter().filter(|&&label| label >= 0).count();
         let scale = values(&dmean)[0] / counted.max(1) as f32;
-        let mut dlogits = vec![0.0; rows * vocab];
+        let mut dlogits = Buffer::new(rows * vocab);
         kernels::cross_entropy_backward(&mut dlogits, values(&logits), &labels, scale, vocab);
-        grads.register::<Flex>(node.id, tensor(dlogits, [rows, vocab]));
+        grads.register::<Flex>(node.id, dlogits.into_tensor([rows, vocab]));
     }
 }
 

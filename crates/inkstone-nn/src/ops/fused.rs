@@ -10,6 +10,7 @@ use inkstone_kernels as kernels;
 use inkstone_kernels::{AttentionShape, LinearShape, Precision, RopeShape};
 
 use super::RopeAngles;
+use super::buffers::Buffer;
 
 /// The fused operations; documented at the functions of [`super`].
 #[backend_extension(Flex, Autodiff)]
@@ -33,31 +34,31 @@ impl Fused for Flex {
     fn linear(x: FlexTensor, w: FlexTensor, precision: Precision) -> FlexTensor {
         let (x, w) = (contiguous(x), contiguous(w));
         let shape = linear_shape(&x, &w);
-        let mut y = vec![0.0; shape.rows * shape.outputs];
+        let mut y = Buffer::new(shape.rows * shape.outputs);
         kernels::linear(&mut y, values(&x), values(&w), shape, precision);
-        tensor(y, [shape.rows, shape.outputs])
+        y.into_tensor([shape.rows, shape.outputs])
     }
 
     fn embedding(table: FlexTensor, ids: Arc<[u32]>) -> FlexTensor {
         let table = contiguous(table);
         let [_, width] = table.shape().dims();
-        let mut y = vec![0.0; ids.len() * width];
+        let mut y = Buffer::new(ids.len() * width);
         kernels::embedding(&mut y, values(&table), &ids, width);
-        tensor(y, [ids.len(), width])
+        y.into_tensor([ids.len(), width])
     }
 
     fn rms_norm(x: FlexTensor, weight: FlexTensor, eps: f32) -> FlexTensor {
         let (x, weight) = (contiguous(x), contiguous(weight));
-        let mut y = vec![0.0; values(&x).len()];
+        let mut y = Buffer::new(values(&x).len());
         kernels::rms_norm(&mut y, values(&x), values(&weight), eps);
-        tensor(y, x.shape().dims::<2>())
+        y.into_tensor(x.shape().dims::<2>())
     }
 
     fn swiglu(gate: FlexTensor, up: FlexTensor) -> FlexTensor {
         let (gate, up) = (contiguous(gate), contiguous(up));
-        let mut y = vec![0.0; values(&gate).len()];
+        let mut y = Buffer::new(values(&gate).len());
         kernels::swiglu(&mut y, values(&gate), values(&up));
-        tensor(y, gate.shape().dims::<2>())
+        y.into_tensor(gate.shape().dims::<2>())
     }
 
     fn rope(x: FlexTensor, angles: RopeAngles) -> FlexTensor {
@@ -92,16 +93,16 @@ pub(super) fn attention(
     scale: f32,
 ) -> (FlexTensor, Vec<f32>) {
     let shape = attention_shape(q, k, scale);
-    let mut out = vec![0.0; values(q).len()];
+    let mut out = Buffer::new(values(q).len());
     let mut lse = vec![0.0; shape.batch * shape.heads * shape.queries];
     kernels::attention(&mut out, &mut lse, (values(q), values(k), values(v)), starts, shape);
-    (tensor(out, q.shape().dims::<4>()), lse)
+    (out.into_tensor(q.shape().dims::<4>()), lse)
 }
 
 pub(super) fn attention_shape(q: &FlexTensor, k: &FlexTensor, scale: f32) -> AttentionShape {
     let [batch, queries, heads, head_dim] = q.shape().dims();
     let [_, keys, kv_heads, _] = k.shape().dims();
-    AttentionShape { batch, queries, keys, heads, kv_heads, head_dim, scale }
+    AttentionShape { batch, queries, keys, heads, kv_heads, head_dim, scale, precision: Precision::F32 }
 }
 
 pub(super) fn cross_entropy(logits: &FlexTensor, labels: &[i32], losses: &Mutex<Vec<f32>>) -> FlexTensor {
@@ -111,7 +112,7 @@ pub(super) fn cross_entropy(logits: &FlexTensor, labels: &[i32], losses: &Mutex<
     let counted = labels.iter().filter(|&&label| label >= 0).count();
     let mean = each.iter().map(|&x| f64::from(x)).sum::<f64>() / counted.max(1) as f64;
     *losses.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = each;
-    tensor(vec![mean as f32], [1])
+    flat(vec![mean as f32])
 }
 
 pub(super) fn linear_shape(x: &FlexTensor, w: &FlexTensor) -> LinearShape {
@@ -120,7 +121,7 @@ pub(super) fn linear_shape(x: &FlexTensor, w: &FlexTensor) -> LinearShape {
 }
 
 /// The tensor with its elements in order and nothing else in its buffer.
-pub(super) fn contiguous(x: FlexTensor) -> FlexTensor {
+pub(crate) fn contiguous(x: FlexTensor) -> FlexTensor {
     let whole = x.is_contiguous() && x.layout().start_offset() == 0 && x.bytes().len() == x.shape().num_elements() * 4;
     if whole { x } else { x.to_contiguous() }
 }
@@ -130,7 +131,8 @@ pub(super) fn values(x: &FlexTensor) -> &[f32] {
     x.as_slice::<f32>().expect("invariant: tensors of the models are f32, and made contiguous before")
 }
 
-/// A tensor that takes the vector over.
-pub(super) fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> FlexTensor {
-    FlexTensor::new(Bytes::from_elems(values), Layout::contiguous(Shape::from(shape)), DType::F32)
+/// A tensor of one dimension that takes the vector over.
+pub(crate) fn flat(values: Vec<f32>) -> FlexTensor {
+    let shape = Shape::from([values.len()]);
+    FlexTensor::new(Bytes::from_elems(values), Layout::contiguous(shape), DType::F32)
 }

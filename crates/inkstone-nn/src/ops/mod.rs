@@ -5,6 +5,7 @@
 //! Shapes: n rows (b·t), b batch, t position, h query heads, g key heads, d head width.
 
 mod backward;
+mod buffers;
 pub mod composed;
 mod fused;
 
@@ -15,6 +16,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use inkstone_kernels::{AttentionShape, Precision};
 
 use fused::Fused;
+pub(crate) use fused::{contiguous, flat};
 
 /// Whether a device is the CPU that our kernels run on.
 fn is_cpu(device: &Device) -> bool {
@@ -135,8 +137,16 @@ pub fn attention_over(
     scale: f32,
 ) -> Tensor<4> {
     let [batch, queries, heads, head_dim] = q.dims();
-    let shape =
-        AttentionShape { batch, queries, keys: k.len() / (kv_heads * head_dim), heads, kv_heads, head_dim, scale };
+    let shape = AttentionShape {
+        batch,
+        queries,
+        keys: k.len() / (kv_heads * head_dim),
+        heads,
+        kv_heads,
+        head_dim,
+        scale,
+        precision: Precision::F32,
+    };
     let mut out = vec![0.0; batch * queries * heads * head_dim];
     let mut lse = vec![0.0; batch * heads * queries];
     let device = q.device();
