@@ -3,7 +3,7 @@
 
 use std::ops::ControlFlow;
 
-use inkstone_models::Model;
+use inkstone_models::{Kind, Model};
 
 use crate::Sampling;
 
@@ -11,6 +11,9 @@ use crate::Sampling;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EngineError {
+    /// A model that does not predict the next token.
+    #[error("this model does not go on from a text: it is no decoder")]
+    NoDecoder,
     /// Nothing to go on from.
     #[error("the prompt has no tokens")]
     EmptyPrompt,
@@ -66,6 +69,9 @@ pub fn generate(
 fn check(model: &Model, prompt: &[u32], sampling: &Sampling) -> Result<(), EngineError> {
     sampling.validate().map_err(EngineError::Sampling)?;
     let (vocab_size, context) = (model.vocab_size(), model.context());
+    if model.kind() != Kind::Decoder {
+        return Err(EngineError::NoDecoder);
+    }
     if prompt.is_empty() {
         return Err(EngineError::EmptyPrompt);
     }

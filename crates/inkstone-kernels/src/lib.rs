@@ -10,12 +10,15 @@
 mod adamw;
 mod attention;
 mod bf16;
+mod bias;
 mod cross_entropy;
 mod elementwise;
 mod embedding;
 mod exp;
 mod few_rows;
+mod gelu;
 pub mod isa;
+mod layer_norm;
 mod linear;
 mod norm;
 mod product;
@@ -27,9 +30,12 @@ mod simd;
 
 pub use adamw::{AdamW, adamw};
 pub use attention::{AttentionGrads, AttentionSaved, AttentionShape, attention, attention_backward};
+pub use bias::{add_bias, add_bias_backward};
 pub use cross_entropy::{cross_entropy, cross_entropy_backward};
 pub use elementwise::{add_scaled, sum_of_squares, swiglu, swiglu_backward};
 pub use embedding::{embedding, embedding_backward};
+pub use gelu::{Gelu, gelu, gelu_backward};
+pub use layer_norm::{LayerNormGrads, layer_norm, layer_norm_backward};
 pub use linear::{LinearShape, Precision, linear, linear_grad_input, linear_grad_weight};
 pub use norm::{rms_norm, rms_norm_backward};
 pub use rope::{RopeShape, rope};

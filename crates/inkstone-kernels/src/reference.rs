@@ -1,6 +1,6 @@
 //! The plain version of every kernel, in f64 where that costs nothing: the oracle of the fast ones.
 
-use crate::{AdamW, AttentionShape, LinearShape, RopeShape};
+use crate::{AdamW, AttentionShape, Gelu, LinearShape, RopeShape};
 
 /// See [`crate::linear`].
 pub fn linear(x: &[f32], w: &[f32], shape: LinearShape) -> Vec<f32> {
@@ -84,6 +84,36 @@ pub fn rms_norm(x: &[f32], weight: &[f32], eps: f32) -> Vec<f32> {
     x.chunks_exact(weight.len())
         .flat_map(|row| row.iter().zip(weight).map(move |(&x, &w)| (f64::from(x) * scale(row) * f64::from(w)) as f32))
         .collect()
+}
+
+/// See [`crate::layer_norm`].
+pub fn layer_norm(x: &[f32], (weight, bias): (&[f32], &[f32]), eps: f32) -> Vec<f32> {
+    let normal = |row: &[f32]| {
+        let n = row.len() as f64;
+        let mean = row.iter().map(|&x| f64::from(x)).sum::<f64>() / n;
+        let variance = row.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>() / n;
+        row.iter().map(move |&x| (f64::from(x) - mean) / (variance + f64::from(eps)).sqrt()).collect::<Vec<_>>()
+    };
+    let affine = |(x, (&w, &b)): (f64, (&f32, &f32))| (x * f64::from(w) + f64::from(b)) as f32;
+    x.chunks_exact(weight.len())
+        .flat_map(|row| normal(row).into_iter().zip(weight.iter().zip(bias)).map(affine))
+        .collect()
+}
+
+/// See [`crate::gelu`]; the normal distribution by Simpson's rule.
+pub fn gelu(x: &[f32], form: Gelu) -> Vec<f32> {
+    let exact = |x: f64| x * (0.5 + simpson(x, |t| (-0.5 * t * t).exp()) / (2.0 * std::f64::consts::PI).sqrt());
+    let tanh = |x: f64| 0.5 * x * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x.powi(3))).tanh());
+    x.iter().map(|&x| if form == Gelu::Exact { exact(x.into()) } else { tanh(x.into()) } as f32).collect()
+}
+
+/// The integral of `f` from 0 to `x`.
+fn simpson(x: f64, f: impl Fn(f64) -> f64) -> f64 {
+    let (n, mut sum) = (2000, f(0.0) + f(x));
+    for i in 1..n {
+        sum += f(x * f64::from(i) / f64::from(n)) * if i % 2 == 1 { 4.0 } else { 2.0 };
+    }
+    sum * x / f64::from(3 * n)
 }
 
 /// See [`crate::rope`], forward.

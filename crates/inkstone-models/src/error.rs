@@ -14,7 +14,7 @@ pub enum ModelError {
         /// What it says.
         got: String,
         /// What there is.
-        known: &'static [&'static str],
+        known: Vec<&'static str>,
     },
     /// A config that can't be read.
     #[error("config.json: {0}")]

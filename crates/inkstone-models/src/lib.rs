@@ -1,17 +1,51 @@
-//! One file per architecture, readable top to bottom like its paper, and the registry [`Model`].
+//! One file per architecture, readable top to bottom like its paper, and the registry, [`Model`].
 //!
 //! A model's `Config` is its own `config.json`, its weight names are Hugging Face's. Products with
 //! weights go through `Projection`; points of observation have names.
 
+mod architecture;
+mod builder;
 mod cost;
 mod error;
+mod fields;
 mod init;
-pub mod llama;
 mod model;
 mod pass;
+mod recipe;
+mod registry;
+mod rope;
+mod rows;
 mod weights;
 
-pub use cost::{expected_flops_per_token, expected_parameters, training_bytes};
+mod albert;
+mod baichuan;
+mod bert;
+mod bloom;
+mod glm;
+mod gpt1;
+mod gpt2;
+mod llama;
+mod t5;
+
+use architecture::{Entry, entry};
+
+pub use architecture::{Dimensions, Kind};
+pub use cost::{dimensions, expected_flops_per_token, expected_parameters, training_bytes, with_layers};
 pub use error::ModelError;
 pub use model::{Loss, Model};
-pub use pass::{Cache, NoObserver, Observer, Pass};
+pub use pass::{Cache, NoObserver, Observer, Pass, Source};
+pub use recipe::{ModelTable, Vocabulary};
+pub use registry::model_types;
+
+/// The registry: one line for each architecture.
+const ARCHITECTURES: &[Entry] = &[
+    entry::<albert::Albert>(),
+    entry::<baichuan::Baichuan>(),
+    entry::<bert::MaskedEncoder>(),
+    entry::<bloom::Bloom>(),
+    entry::<glm::Glm>(),
+    entry::<gpt1::Gpt1>(),
+    entry::<gpt2::Gpt2>(),
+    entry::<llama::Llama>(),
+    entry::<t5::T5>(),
+];

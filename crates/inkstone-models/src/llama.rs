@@ -1,7 +1,9 @@
-//! LLaMA: a decoder with RMSNorm before each part, rotary positions, SwiGLU and grouped-query attention.
+//! LLaMA and its nearest kin: a decoder with RMSNorm before each part, rotary positions, SwiGLU and grouped-query attention.
 //!
 //! Papers: LLaMA (arXiv:2302.13971), RMSNorm (1910.07467), `RoPE` (2104.09864), SwiGLU (2002.05202), grouped-query
-//! attention (2305.13245). Weights and config as in Hugging Face's `LlamaForCausalLM`.
+//! attention (2305.13245). Weights and config as in Hugging Face's `LlamaForCausalLM`. Kin that differ by their config:
+//! Mistral (2310.06825: a sliding window), Qwen2 (2407.10671: biases of queries, keys and values), Llama 3 (2407.21783:
+//! rotary frequencies stretched for longer contexts).
 //!
 //! Departures: the initial weights of the two projections that write into the residual stream are scaled by
 //! `1/√(2·layers)`, as in GPT-2 (section 2.3 of its report).
@@ -9,79 +11,89 @@
 //! Shapes: b batch, t position, n = b·t, e width of the residual stream, h query heads, g key heads, d head width,
 //! f feed-forward width, v vocabulary.
 
-use std::sync::Arc;
-
 use burn::module::Module;
-use burn::tensor::{Device, Tensor};
-use inkstone_nn::ops::{self, RopeAngles};
-use inkstone_nn::{Embedding, Precision, Projection, RmsNorm};
-use serde::Deserialize;
-use serde_json::Value;
+use burn::tensor::Tensor;
+use inkstone_nn::ops::{self, Attention as How, RopeAngles};
+use inkstone_nn::{Activation, Embedding, Projection, RmsNorm};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 
 use crate::ModelError;
-use crate::pass::{Cache, LayerCache, Pass};
-use crate::weights::Weights;
+use crate::architecture::{Architecture, Dimensions};
+use crate::builder::{Builder, Shape};
+use crate::fields::{expect, expect_sizes, expect_word};
+use crate::pass::{LayerCache, Pass};
+use crate::rope::RopeParameters;
+use crate::rows::{Rows, attend};
 
 /// The fields of `config.json` that matter to the maths.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Config {
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Config {
+    /// `llama`, `mistral` or `qwen2`.
+    #[serde(default = "llama")]
+    model_type: String,
     /// Token ids (v).
-    pub vocab_size: usize,
+    vocab_size: usize,
     /// Width of the residual stream (e).
-    pub hidden_size: usize,
+    hidden_size: usize,
     /// Width of the feed-forward layer (f).
-    pub intermediate_size: usize,
+    intermediate_size: usize,
     /// Blocks.
-    pub num_hidden_layers: usize,
+    num_hidden_layers: usize,
     /// Query heads (h).
-    pub num_attention_heads: usize,
+    num_attention_heads: usize,
     /// Key and value heads (g).
     #[serde(default)]
-    pub num_key_value_heads: Option<usize>,
+    num_key_value_heads: Option<usize>,
     /// Width of a head (d).
     #[serde(default)]
-    pub head_dim: Option<usize>,
+    head_dim: Option<usize>,
     /// Activation; only `silu` is LLaMA.
     #[serde(default = "silu")]
-    pub hidden_act: String,
+    hidden_act: String,
     /// Longest sequence.
     #[serde(default = "default_positions")]
-    pub max_position_embeddings: usize,
-    /// Added to the mean square in RMSNorm.
-    #[serde(default = "default_eps")]
-    pub rms_norm_eps: f64,
+    max_position_embeddings: usize,
     /// Standard deviation of the initial weights.
     #[serde(default = "default_range")]
-    pub initializer_range: f64,
+    initializer_range: f64,
+    /// Added to the mean square in RMSNorm.
+    #[serde(default = "default_eps")]
+    rms_norm_eps: f64,
     /// Whether the head is the embedding.
     #[serde(default)]
-    pub tie_word_embeddings: bool,
-    /// Whether the attention's projections have biases; not implemented.
-    #[serde(default)]
-    pub attention_bias: bool,
-    /// Whether the feed-forward's projections have biases; not implemented.
-    #[serde(default)]
-    pub mlp_bias: bool,
+    tie_word_embeddings: bool,
     /// Base of the rotary frequencies, in the spelling of transformers 4.
-    #[serde(default)]
-    pub rope_theta: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rope_theta: Option<f64>,
     /// Rotary settings, in the spelling of transformers 5.
-    #[serde(default)]
-    pub rope_parameters: Option<RopeParameters>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rope_parameters: Option<RopeParameters>,
     /// Rotary settings, in the spelling of transformers 4.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rope_scaling: Option<RopeParameters>,
+    /// Whether the attention's projections have biases.
     #[serde(default)]
-    pub rope_scaling: Option<RopeParameters>,
+    attention_bias: bool,
+    /// Whether the feed-forward's projections have biases.
+    #[serde(default)]
+    mlp_bias: bool,
+    /// Tokens that a token sees, its own included (Mistral).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sliding_window: Option<usize>,
+    /// Whether Qwen2 uses `sliding_window`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    use_sliding_window: Option<bool>,
+    /// The first block of Qwen2 with a window, in the spelling of transformers 4.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    max_window_layers: Option<usize>,
+    /// `full_attention` or `sliding_attention` for each block, in the spelling of transformers 5.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    layer_types: Option<Vec<String>>,
 }
 
-/// Rotary settings.
-#[derive(Debug, Clone, Deserialize)]
-pub struct RopeParameters {
-    /// Only `default` is implemented.
-    #[serde(default, alias = "type")]
-    pub rope_type: Option<String>,
-    /// Base of the frequencies.
-    #[serde(default)]
-    pub rope_theta: Option<f64>,
+fn llama() -> String {
+    "llama".into()
 }
 
 fn silu() -> String {
@@ -100,44 +112,63 @@ fn default_range() -> f64 {
     0.02
 }
 
-/// No honest model is larger; keeps a broken config from asking for all memory.
-const MAX_SIZE: usize = 1 << 24;
-
-impl Config {
-    /// Reads and checks `config.json`.
-    pub fn from_json(config: &Value) -> Result<Self, ModelError> {
-        let config: Self = serde_json::from_value(config.clone())?;
-        config.validate()?;
-        Ok(config)
-    }
-
+impl crate::architecture::Config for Config {
     fn validate(&self) -> Result<(), ModelError> {
-        let sizes = [
+        let (heads, kv_heads, head_dim) = (self.num_attention_heads, self.kv_heads(), self.head_dim());
+        expect_sizes(&[
             ("vocab_size", self.vocab_size),
             ("hidden_size", self.hidden_size),
             ("intermediate_size", self.intermediate_size),
             ("num_hidden_layers", self.num_hidden_layers),
-            ("num_attention_heads", self.num_attention_heads),
-            ("num_key_value_heads", self.kv_heads()),
-            ("head_dim", self.head_dim()),
+            ("num_attention_heads", heads),
+            ("num_key_value_heads", kv_heads),
+            ("head_dim", head_dim),
             ("max_position_embeddings", self.max_position_embeddings),
-        ];
-        for (field, size) in sizes {
-            expect(size > 0 && size <= MAX_SIZE, field, size, || format!("1 to {MAX_SIZE}"))?;
-        }
-        let (heads, kv_heads, head_dim) = (self.num_attention_heads, self.kv_heads(), self.head_dim());
+        ])?;
         expect(heads % kv_heads == 0, "num_key_value_heads", kv_heads, || format!("a divisor of {heads} heads"))?;
         expect(head_dim % 2 == 0, "head_dim", head_dim, || "an even number".into())?;
-        expect(self.hidden_act == "silu", "hidden_act", &self.hidden_act, || "silu".into())?;
-        expect(!self.attention_bias, "attention_bias", true, || "false (biases are not implemented)".into())?;
-        expect(!self.mlp_bias, "mlp_bias", true, || "false (biases are not implemented)".into())?;
-        for rope in [&self.rope_parameters, &self.rope_scaling].into_iter().flatten() {
-            let kind = rope.rope_type.as_deref().unwrap_or("default");
-            expect(kind == "default", "rope_type", kind, || "default (other kinds are not implemented)".into())?;
-        }
-        Ok(())
+        let right = self.head_dim.is_some() || self.hidden_size % heads == 0;
+        expect(right, "hidden_size", self.hidden_size, || format!("a multiple of num_attention_heads = {heads}"))?;
+        expect_word("hidden_act", &self.hidden_act, &["silu", "swish"])?;
+        expect(self.sliding_window != Some(0), "sliding_window", 0, || "1 or more".into())?;
+        self.rope().validate()
     }
 
+    fn dimensions(&self) -> Dimensions {
+        Dimensions {
+            vocabulary: self.vocab_size,
+            positions: self.max_position_embeddings,
+            width: self.hidden_size,
+            layers: self.num_hidden_layers,
+            heads: self.num_attention_heads,
+            key_heads: self.kv_heads(),
+            head_width: self.head_dim(),
+            feed_forward: self.intermediate_size,
+        }
+    }
+
+    /// A tied head; a feed-forward layer of 8/3 of the width, rounded up to 32; rotary settings in both spellings.
+    fn complete(recipe: &mut Map<String, Value>) {
+        let number = |name: &str, default: u64| recipe.get(name).and_then(Value::as_u64).unwrap_or(default);
+        let (width, heads) = (number("hidden_size", 0), number("num_attention_heads", 1).max(1));
+        let theta = recipe.get("rope_theta").and_then(Value::as_f64).unwrap_or(10_000.0);
+        let feed_forward = width.saturating_mul(8).div_ceil(3).div_ceil(32).saturating_mul(32);
+        let defaults = [
+            ("intermediate_size", json!(feed_forward)),
+            ("num_key_value_heads", json!(heads)),
+            ("head_dim", json!(width / heads)),
+            ("rms_norm_eps", json!(1e-5)),
+            ("tie_word_embeddings", json!(true)),
+            ("rope_theta", json!(theta)),
+            ("rope_parameters", json!({"rope_type": "default", "rope_theta": theta})),
+        ];
+        for (field, value) in defaults {
+            recipe.entry(field).or_insert(value);
+        }
+    }
+}
+
+impl Config {
     fn kv_heads(&self) -> usize {
         self.num_key_value_heads.unwrap_or(self.num_attention_heads)
     }
@@ -146,56 +177,30 @@ impl Config {
         self.head_dim.unwrap_or(self.hidden_size / self.num_attention_heads.max(1))
     }
 
-    fn theta(&self) -> f64 {
-        let parameters = self.rope_parameters.as_ref().and_then(|rope| rope.rope_theta);
-        parameters.or(self.rope_theta).unwrap_or(10_000.0)
+    /// The rotary settings, in whichever spelling.
+    fn rope(&self) -> RopeParameters {
+        let mut rope = self.rope_parameters.clone().or_else(|| self.rope_scaling.clone()).unwrap_or_default();
+        rope.rope_theta = rope.rope_theta.or(self.rope_theta);
+        rope
     }
 
-    /// Numbers that the cache holds of one position of one block, for keys (and as many for values).
-    pub(crate) fn kv_width(&self) -> usize {
-        self.kv_heads() * self.head_dim()
+    /// Whether queries, keys and values have biases, and whether the output has one.
+    fn attention_biases(&self) -> (bool, bool) {
+        (self.attention_bias || self.model_type == "qwen2", self.attention_bias)
     }
 
-    /// Parameters of one block.
-    fn block_parameters(&self) -> u64 {
-        let (e, f, q, kv) =
-            (self.hidden_size, self.intermediate_size, self.num_attention_heads * self.head_dim(), self.kv_width());
-        (e * (2 * q + 2 * kv) + 3 * e * f + 2 * e) as u64
+    /// The sliding window of block `n`, where it has one.
+    fn window(&self, n: usize) -> Option<usize> {
+        let slides = match (&self.layer_types, self.model_type.as_str()) {
+            (Some(types), _) => types.get(n).is_some_and(|kind| kind == "sliding_attention"),
+            (None, "mistral") => true,
+            (None, "qwen2") => {
+                self.use_sliding_window == Some(true) && n >= self.max_window_layers.unwrap_or(usize::MAX)
+            }
+            (None, _) => false,
+        };
+        self.sliding_window.filter(|_| slides)
     }
-
-    /// All parameters: embedding, blocks, final norm, and the head unless it is the embedding.
-    pub(crate) fn parameters(&self) -> u64 {
-        let table = (self.vocab_size * self.hidden_size) as u64;
-        let head = if self.tie_word_embeddings { 0 } else { table };
-        table + head + self.num_hidden_layers as u64 * self.block_parameters() + self.hidden_size as u64
-    }
-
-    /// FLOPs of training on one token: six for each parameter in a product (`PaLM`, arXiv:2204.02311, appendix B), and twelve for
-    /// each layer, head, head width and key of the attention, of which a causal query sees half.
-    pub(crate) fn flops_per_token(&self, context: usize) -> f64 {
-        let products =
-            self.num_hidden_layers as u64 * self.block_parameters() + (self.vocab_size * self.hidden_size) as u64;
-        let scores = self.num_hidden_layers * self.num_attention_heads * self.head_dim() * context;
-        6.0 * products as f64 + 6.0 * scores as f64
-    }
-
-    /// Numbers that the operations of one training step keep for each token: per block the inputs of two norms and of the
-    /// projections behind them, queries, keys, values, the attention's output, gate, up and their product; then the head's
-    /// input, the logits and their gradient.
-    pub(crate) fn saved_per_token(&self) -> u64 {
-        let (e, f, q) = (self.hidden_size, self.intermediate_size, self.num_attention_heads * self.head_dim());
-        let block = 4 * e + 2 * q + 2 * self.kv_width() + 3 * f;
-        (self.num_hidden_layers * block + 3 * e + 2 * self.vocab_size) as u64
-    }
-}
-
-fn expect(
-    right: bool,
-    field: &'static str,
-    got: impl std::fmt::Display,
-    expected: impl FnOnce() -> String,
-) -> Result<(), ModelError> {
-    if right { Ok(()) } else { Err(ModelError::Config { field, got: got.to_string(), expected: expected() }) }
 }
 
 /// Attention with rotary positions.
@@ -234,141 +239,101 @@ struct Decoder {
     norm: RmsNorm,
 }
 
-/// `LlamaForCausalLM`.
+/// `LlamaForCausalLM`, `MistralForCausalLM`, `Qwen2ForCausalLM`.
 #[derive(Module, Debug)]
-pub struct Llama {
+pub(crate) struct Llama {
     model: Decoder,
     lm_head: Option<Projection>,
     #[module(skip)]
     config: Config,
-    #[module(skip)]
-    head_precision: HeadPrecision,
 }
-
-/// Precision of a head that shares the embedding's table.
-#[derive(Debug, Clone, Copy)]
-struct HeadPrecision(Precision);
 
 /// What all blocks of one pass share.
 struct Geometry {
-    batch: usize,
-    length: usize,
-    heads: usize,
-    kv_heads: usize,
+    rows: Rows,
     head_dim: usize,
     angles: RopeAngles,
-    starts: Arc<[u32]>,
 }
 
-impl Llama {
-    /// Builds the model over weights from wherever.
-    pub(crate) fn new(
-        config: Config,
-        weights: &mut dyn Weights,
-        precision: Precision,
-        device: &Device,
-    ) -> Result<Self, ModelError> {
+impl Architecture for Llama {
+    type Config = Config;
+
+    const TYPES: &'static [(&'static str, &'static str)] =
+        &[("llama", "LlamaForCausalLM"), ("mistral", "MistralForCausalLM"), ("qwen2", "Qwen2ForCausalLM")];
+
+    fn build(config: Config, builder: &mut Builder<'_>) -> Result<Self, ModelError> {
         let (e, v, std) = (config.hidden_size, config.vocab_size, config.initializer_range);
-        let table = weights.matrix("model.embed_tokens.weight", [v, e], std)?;
-        let layers = (0..config.num_hidden_layers)
-            .map(|n| Block::new(n, &config, weights, precision, device))
-            .collect::<Result<_, _>>()?;
-        let norm = RmsNorm::new(weights.ones("model.norm.weight", e)?, config.rms_norm_eps, device);
+        builder.optional_prefix("model.");
+        builder.ignore(&["rotary_emb.inv_freq"]);
+        let mut at = builder.at("model");
+        let model = Decoder {
+            embed_tokens: at.embedding("embed_tokens", [v, e], std)?,
+            layers: at.list("layers", config.num_hidden_layers, |_, builder| Block::build(&config, builder))?,
+            norm: at.rms_norm("norm", e, config.rms_norm_eps)?,
+        };
         let lm_head = if config.tie_word_embeddings {
+            builder.tied_head("lm_head.weight", [v, e]);
             None
         } else {
-            Some(Projection::new(weights.matrix("lm_head.weight", [v, e], std)?, [v, e], precision, device))
+            Some(builder.dense("lm_head", Shape { inputs: e, outputs: v, bias: false, std })?)
         };
-        let model = Decoder { embed_tokens: Embedding::new(table, [v, e], device), layers, norm };
-        Ok(Self { model, lm_head, config, head_precision: HeadPrecision(precision) })
+        Ok(Self { model, lm_head, config })
     }
 
-    pub(crate) fn config(&self) -> &Config {
-        &self.config
-    }
-
-    /// Logits `[n, v]` of `ids[b, t]`; with a cache, `ids` go on from what it holds.
-    pub(crate) fn forward(&self, ids: &[u32], batch: usize, pass: &mut Pass<'_>) -> Tensor<2> {
-        let x_ne = self.hidden(ids, batch, pass);
-        self.head(x_ne, pass)
-    }
-
-    /// The residual stream after the final norm, `[n, e]`.
-    pub(crate) fn hidden(&self, ids: &[u32], batch: usize, pass: &mut Pass<'_>) -> Tensor<2> {
-        let geometry = self.geometry(ids.len(), batch, pass);
+    fn hidden(&self, ids: &[u32], batch: usize, pass: &mut Pass<'_>) -> Tensor<2> {
+        let rows = Rows::new(ids.len(), batch, pass);
+        let head_dim = self.config.head_dim();
+        let angles = RopeAngles::of(rows.first, rows.length, &self.config.rope().frequencies(head_dim));
+        let geometry = Geometry { rows, head_dim, angles };
         let mut x_ne = self.model.embed_tokens.forward(ids.into());
         x_ne = pass.observe(|| "embeddings".into(), x_ne);
         for (n, block) in self.model.layers.iter().enumerate() {
-            x_ne = block.forward(x_ne, n, &geometry, pass);
+            let how = match self.config.window(n) {
+                Some(window) => geometry.rows.sliding(head_dim, window),
+                None => geometry.rows.causal(head_dim),
+            };
+            x_ne = block.forward(x_ne, n, (&geometry, &how), pass);
         }
         let x_ne = self.model.norm.forward(x_ne);
         pass.observe(|| "norm".into(), x_ne)
     }
 
-    /// `[n, e]` to logits `[n, v]`.
-    pub(crate) fn head(&self, x_ne: Tensor<2>, pass: &mut Pass<'_>) -> Tensor<2> {
+    fn head(&self, x_ne: Tensor<2>, pass: &mut Pass<'_>) -> Tensor<2> {
         let logits_nv = match &self.lm_head {
             Some(head) => head.forward(x_ne),
-            None => self.model.embed_tokens.project(x_ne, self.head_precision.0),
+            None => self.model.embed_tokens.project(x_ne),
         };
         pass.observe(|| "logits".into(), logits_nv)
-    }
-
-    fn geometry(&self, n_ids: usize, batch: usize, pass: &Pass<'_>) -> Geometry {
-        let length = n_ids / batch.max(1);
-        let first = pass.cache.as_ref().map_or(0, |cache| cache.len());
-        let (head_dim, theta) = (self.config.head_dim(), self.config.theta());
-        Geometry {
-            batch,
-            length,
-            heads: self.config.num_attention_heads,
-            kv_heads: self.config.kv_heads(),
-            head_dim,
-            angles: RopeAngles::new(first, length, head_dim, theta),
-            starts: pass.starts.map_or_else(|| vec![0; n_ids].into(), Arc::from),
-        }
     }
 }
 
 impl Block {
-    fn new(
-        n: usize,
-        config: &Config,
-        weights: &mut dyn Weights,
-        precision: Precision,
-        device: &Device,
-    ) -> Result<Self, ModelError> {
+    fn build(config: &Config, builder: &mut Builder<'_>) -> Result<Self, ModelError> {
         let (e, f, std) = (config.hidden_size, config.intermediate_size, config.initializer_range);
-        let (q, kv) = (config.num_attention_heads * config.head_dim(), config.kv_width());
+        let (q, kv) = (config.num_attention_heads * config.head_dim(), config.kv_heads() * config.head_dim());
         let into_residual = std / (2.0 * config.num_hidden_layers as f64).sqrt();
-        let mut projection = |name: &str, shape: [usize; 2], std: f64| {
-            weights
-                .matrix(&format!("model.layers.{n}.{name}.weight"), shape, std)
-                .map(|weight| Projection::new(weight, shape, precision, device))
-        };
+        let (qkv_bias, out_bias) = config.attention_biases();
+        let mut at = builder.at("self_attn");
         let self_attn = Attention {
-            q_proj: projection("self_attn.q_proj", [q, e], std)?,
-            k_proj: projection("self_attn.k_proj", [kv, e], std)?,
-            v_proj: projection("self_attn.v_proj", [kv, e], std)?,
-            o_proj: projection("self_attn.o_proj", [e, q], into_residual)?,
+            q_proj: at.dense("q_proj", Shape { inputs: e, outputs: q, bias: qkv_bias, std })?,
+            k_proj: at.dense("k_proj", Shape { inputs: e, outputs: kv, bias: qkv_bias, std })?,
+            v_proj: at.dense("v_proj", Shape { inputs: e, outputs: kv, bias: qkv_bias, std })?,
+            o_proj: at.dense("o_proj", Shape { inputs: q, outputs: e, bias: out_bias, std: into_residual })?,
         };
+        let (mut at, bias) = (builder.at("mlp"), config.mlp_bias);
         let mlp = Mlp {
-            gate_proj: projection("mlp.gate_proj", [f, e], std)?,
-            up_proj: projection("mlp.up_proj", [f, e], std)?,
-            down_proj: projection("mlp.down_proj", [e, f], into_residual)?,
+            gate_proj: at.dense("gate_proj", Shape { inputs: e, outputs: f, bias, std })?,
+            up_proj: at.dense("up_proj", Shape { inputs: e, outputs: f, bias, std })?,
+            down_proj: at.dense("down_proj", Shape { inputs: f, outputs: e, bias, std: into_residual })?,
         };
-        let mut norm = |name: &str| {
-            weights
-                .ones(&format!("model.layers.{n}.{name}.weight"), e)
-                .map(|weight| RmsNorm::new(weight, config.rms_norm_eps, device))
-        };
-        let (input_layernorm, post_attention_layernorm) = (norm("input_layernorm")?, norm("post_attention_layernorm")?);
+        let input_layernorm = builder.rms_norm("input_layernorm", e, config.rms_norm_eps)?;
+        let post_attention_layernorm = builder.rms_norm("post_attention_layernorm", e, config.rms_norm_eps)?;
         Ok(Self { self_attn, mlp, input_layernorm, post_attention_layernorm })
     }
 
-    fn forward(&self, x_ne: Tensor<2>, n: usize, geometry: &Geometry, pass: &mut Pass<'_>) -> Tensor<2> {
+    fn forward(&self, x_ne: Tensor<2>, n: usize, (geometry, how): (&Geometry, &How), pass: &mut Pass<'_>) -> Tensor<2> {
         let cache = pass.cache.as_deref_mut().map(|cache| cache.layer(n));
-        let attended_ne = self.self_attn.forward(self.input_layernorm.forward(x_ne.clone()), geometry, cache);
+        let attended_ne = self.self_attn.forward(self.input_layernorm.forward(x_ne.clone()), (geometry, how), cache);
         let x_ne = x_ne + pass.observe(|| format!("layers.{n}.attention"), attended_ne);
         let fed_ne = self.mlp.forward(self.post_attention_layernorm.forward(x_ne.clone()));
         let x_ne = x_ne + pass.observe(|| format!("layers.{n}.mlp"), fed_ne);
@@ -377,35 +342,28 @@ impl Block {
 }
 
 impl Attention {
-    fn forward(&self, x_ne: Tensor<2>, geometry: &Geometry, cache: Option<&mut LayerCache>) -> Tensor<2> {
-        let &Geometry { batch: b, length: t, heads: h, kv_heads: g, head_dim: d, .. } = geometry;
-        let q_bthd = ops::rope(self.q_proj.forward(x_ne.clone()).reshape([b, t, h, d]), &geometry.angles);
-        let k_btgd = ops::rope(self.k_proj.forward(x_ne.clone()).reshape([b, t, g, d]), &geometry.angles);
-        let v_btgd = self.v_proj.forward(x_ne).reshape([b, t, g, d]);
-        let starts = Arc::clone(&geometry.starts);
-        let scale = 1.0 / (d as f32).sqrt();
-        let out_bthd = match cache {
-            None => ops::attention(q_bthd, k_btgd, v_btgd, starts, scale),
-            Some(cache) => {
-                ops::append(&mut cache.k, k_btgd);
-                ops::append(&mut cache.v, v_btgd);
-                ops::attention_over(q_bthd, (&cache.k, &cache.v), g, starts, scale)
-            }
+    fn forward(
+        &self,
+        x_ne: Tensor<2>,
+        (geometry, how): (&Geometry, &How),
+        cache: Option<&mut LayerCache>,
+    ) -> Tensor<2> {
+        let &Geometry { rows: Rows { batch, length, .. }, head_dim, .. } = geometry;
+        // (n, h·d) → (b, t, h, d)
+        let heads = |x: Tensor<2>| {
+            let [_, width] = x.dims();
+            x.reshape([batch, length, width / head_dim, head_dim])
         };
-        self.o_proj.forward(out_bthd.reshape([b * t, h * d]))
+        let q_bthd = ops::rope(heads(self.q_proj.forward(x_ne.clone())), &geometry.angles);
+        let k_btgd = ops::rope(heads(self.k_proj.forward(x_ne.clone())), &geometry.angles);
+        let v_btgd = heads(self.v_proj.forward(x_ne));
+        self.o_proj.forward(attend(q_bthd, (k_btgd, v_btgd), how, cache))
     }
 }
 
 impl Mlp {
     fn forward(&self, x_ne: Tensor<2>) -> Tensor<2> {
         let (gate_nf, up_nf) = (self.gate_proj.forward(x_ne.clone()), self.up_proj.forward(x_ne));
-        self.down_proj.forward(ops::swiglu(gate_nf, up_nf))
-    }
-}
-
-impl Llama {
-    /// An empty cache for `capacity` positions.
-    pub(crate) fn cache(&self, capacity: usize) -> Cache {
-        Cache::new(self.config.num_hidden_layers, self.config.kv_width(), capacity)
+        self.down_proj.forward(Activation::Silu.gated(gate_nf, up_nf))
     }
 }

@@ -1,40 +1,28 @@
-//! The registry: every architecture under one type.
+//! [`Model`]: every architecture under one type.
 
 use std::path::Path;
 
-use burn::module::Module;
 use burn::tensor::{Device, Gradients, Tensor};
 use inkstone_formats::hf::{ModelFolder, ModelPlan, ModelWriter};
 use inkstone_formats::safetensors::{TensorLayout, f32_bytes};
-use inkstone_nn::{Gradient, Precision, ops};
+use inkstone_nn::{Precision, ops};
 use serde_json::Value;
 
-use crate::llama::{self, Llama};
-use crate::pass::{Cache, NoObserver, Pass};
+use crate::architecture::{Dimensions, Kind, Network, Update, Visit, VisitGradient};
+use crate::builder::Builder;
+use crate::pass::{Cache, NoObserver, Pass, Source};
+use crate::registry::entry_of;
 use crate::weights::{Drawn, Read, Weights};
 use crate::{ModelError, cost};
 
-/// Values of `model_type` that are implemented.
-const KNOWN: &[&str] = &["llama"];
-
 /// A language model of any architecture, with the `config.json` that it came with.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Model {
-    architecture: Architecture,
+    network: Box<dyn Network>,
     config: Value,
+    dimensions: Dimensions,
+    kind: Kind,
 }
-
-/// One line for each architecture.
-#[derive(Debug, Clone)]
-enum Architecture {
-    Llama(Box<Llama>),
-}
-
-/// What is done with each parameter: its name, its shape, its values.
-type Visit<'a> = &'a mut dyn FnMut(&str, &[usize], &[f32]);
-
-/// What is done to each parameter: its name, its shape, its values.
-type Update<'a> = &'a mut dyn FnMut(&str, &[usize], &mut [f32]);
 
 /// A loss with its parts.
 #[derive(Debug)]
@@ -58,8 +46,7 @@ impl Model {
         let folder = ModelFolder::open(folder)?;
         let mut weights = Read::new(&folder);
         let model = build(folder.config(), &mut weights, precision, device)?;
-        // A tied head is stored by some programs all the same.
-        weights.finish(if model.ties_head() { &["lm_head.weight"] } else { &[] })?;
+        weights.finish()?;
         Ok(model)
     }
 
@@ -80,27 +67,37 @@ impl Model {
 
     /// Logits `[b·t, vocabulary]` of `ids[b, t]`.
     pub fn forward(&self, ids: &[u32], batch: usize, pass: &mut Pass<'_>) -> Tensor<2> {
-        match &self.architecture {
-            Architecture::Llama(model) => model.forward(ids, batch, pass),
-        }
+        let x_ne = self.network.hidden(ids, batch, pass);
+        self.network.head(x_ne, pass)
+    }
+
+    /// [`Self::forward`], and the logits `[b, 2]` of the head that judges the two sentences of each row, where there is one: 0,
+    /// the second follows the first (`BERT`), or both stand in their order (`ALBERT`).
+    pub fn forward_pair(&self, ids: &[u32], batch: usize, pass: &mut Pass<'_>) -> (Tensor<2>, Option<Tensor<2>>) {
+        let x_ne = self.network.hidden(ids, batch, pass);
+        let sentences = self.network.sentence_head(&x_ne, batch);
+        (self.network.head(x_ne, pass), sentences)
     }
 
     /// The logits after the last of `ids`, which go on from what `cache` holds.
     pub fn last_logits(&self, ids: &[u32], cache: &mut Cache) -> Vec<f32> {
-        let mut pass = Pass { starts: None, cache: Some(cache), observer: &mut NoObserver };
-        let logits = match &self.architecture {
-            Architecture::Llama(model) => {
-                let x_ne = model.hidden(ids, 1, &mut pass);
-                let [n, e] = x_ne.dims();
-                model.head(x_ne.slice([n - 1..n, 0..e]), &mut pass)
-            }
-        };
+        self.last_logits_after(None, ids, cache)
+    }
+
+    /// [`Self::last_logits`] of an encoder-decoder: `source` is what it reads, needed once for a cache.
+    pub fn last_logits_after(&self, source: Option<Source<'_>>, ids: &[u32], cache: &mut Cache) -> Vec<f32> {
+        let mut observer = NoObserver;
+        let mut pass = Pass { source, cache: Some(cache), ..Pass::new(&mut observer) };
+        let x_ne = self.network.hidden(ids, 1, &mut pass);
+        let [n, e] = x_ne.dims();
+        let logits = self.network.head(x_ne.slice([n - 1..n, 0..e]), &mut pass);
         logits.into_data_as::<f32>().try_to_vec::<f32>().expect("invariant: logits are f32")
     }
 
     /// The loss of predicting `labels[b, t]` (negative: none) at `ids[b, t]`.
     pub fn loss(&self, ids: &[u32], labels: &[i32], batch: usize, starts: Option<&[u32]>) -> Loss {
-        let mut pass = Pass { starts, cache: None, observer: &mut NoObserver };
+        let mut observer = NoObserver;
+        let mut pass = Pass { starts, ..Pass::new(&mut observer) };
         let logits = self.forward(ids, batch, &mut pass);
         let ops::CrossEntropy { mean, losses, counted } = ops::cross_entropy(logits, labels.into());
         Loss { mean, losses, counted }
@@ -108,41 +105,30 @@ impl Model {
 
     /// An empty cache with room for `capacity` positions.
     pub fn cache(&self, capacity: usize) -> Cache {
-        match &self.architecture {
-            Architecture::Llama(model) => model.cache(capacity),
-        }
+        let Dimensions { layers, key_heads, head_width, .. } = self.dimensions;
+        Cache::new(layers, key_heads * head_width, capacity)
     }
 
     /// The same weights without a graph, for evaluation.
     #[must_use]
     pub fn valid(&self) -> Self {
-        let architecture = match &self.architecture {
-            Architecture::Llama(model) => Architecture::Llama(Box::new(model.valid())),
-        };
-        Self { architecture, config: self.config.clone() }
+        self.with(self.network.valid())
     }
 
     /// Shows every parameter by its Hugging Face name with shape and values, in a fixed order.
     pub fn visit_parameters(&self, visit: Visit<'_>) {
-        match &self.architecture {
-            Architecture::Llama(model) => inkstone_nn::visit_parameters(model.as_ref(), visit),
-        }
+        self.network.visit_parameters(visit);
     }
 
     /// Hands out the gradient of every parameter that has one, in the same order.
-    pub fn visit_gradients(&self, gradients: &mut Gradients, visit: &mut dyn FnMut(&str, Gradient)) {
-        match &self.architecture {
-            Architecture::Llama(model) => inkstone_nn::visit_gradients(model.as_ref(), gradients, visit),
-        }
+    pub fn visit_gradients(&self, gradients: &mut Gradients, visit: VisitGradient<'_>) {
+        self.network.visit_gradients(gradients, visit);
     }
 
     /// Changes every parameter in place, in the same order.
     #[must_use]
     pub fn update_parameters(self, update: Update<'_>) -> Self {
-        let architecture = match self.architecture {
-            Architecture::Llama(model) => Architecture::Llama(Box::new(inkstone_nn::update_parameters(*model, update))),
-        };
-        Self { architecture, config: self.config }
+        Self { network: self.network.update_parameters(update), ..self }
     }
 
     /// The model's `config.json`.
@@ -150,14 +136,24 @@ impl Model {
         &self.config
     }
 
+    /// What the model reads and what it predicts.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The model's sizes.
+    pub fn dimensions(&self) -> &Dimensions {
+        &self.dimensions
+    }
+
     /// Number of token ids.
     pub fn vocab_size(&self) -> usize {
-        self.llama_config().vocab_size
+        self.dimensions.vocabulary
     }
 
     /// Longest sequence.
     pub fn context(&self) -> usize {
-        self.llama_config().max_position_embeddings
+        self.dimensions.positions
     }
 
     /// Number of parameters.
@@ -167,16 +163,17 @@ impl Model {
 
     /// FLOPs of training on one token (forward and backward) with rows of `context` tokens.
     pub fn flops_per_token(&self, context: usize) -> f64 {
-        self.llama_config().flops_per_token(context)
+        cost::expected_flops_per_token(&self.config, context).unwrap_or(0.0)
     }
 
-    fn ties_head(&self) -> bool {
-        self.llama_config().tie_word_embeddings
+    fn with(&self, network: Box<dyn Network>) -> Self {
+        Self { network, config: self.config.clone(), dimensions: self.dimensions.clone(), kind: self.kind }
     }
+}
 
-    fn llama_config(&self) -> &llama::Config {
-        let Architecture::Llama(model) = &self.architecture;
-        model.config()
+impl Clone for Model {
+    fn clone(&self) -> Self {
+        self.with(self.network.copy())
     }
 }
 
@@ -186,12 +183,7 @@ fn build(
     precision: Precision,
     device: &Device,
 ) -> Result<Model, ModelError> {
-    let kind = config.get("model_type").and_then(Value::as_str).unwrap_or("missing");
-    let architecture = match kind {
-        "llama" => {
-            Architecture::Llama(Box::new(Llama::new(llama::Config::from_json(config)?, weights, precision, device)?))
-        }
-        got => return Err(ModelError::Architecture { got: got.to_owned(), known: KNOWN }),
-    };
-    Ok(Model { architecture, config: config.clone() })
+    let entry = entry_of(config)?;
+    let network = (entry.build)(config, &mut Builder::new(weights, precision, device))?;
+    Ok(Model { network, config: config.clone(), dimensions: (entry.dimensions)(config)?, kind: entry.kind })
 }

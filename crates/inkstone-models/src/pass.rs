@@ -6,10 +6,26 @@ use burn::tensor::Tensor;
 pub struct Pass<'a> {
     /// For each position `[b, t]` the first position of its row that it may attend to; `None`: 0.
     pub starts: Option<&'a [u32]>,
+    /// For each position of an encoder the end of what it may attend to: where its document ends, or padding begins; `None`:
+    /// the end of the row.
+    pub ends: Option<&'a [u32]>,
+    /// For each position of an encoder its segment: 0 for the first sentence, 1 for the second; `None`: 0.
+    pub segments: Option<&'a [u32]>,
+    /// What an encoder-decoder reads. With a cache only the first pass needs it.
+    pub source: Option<Source<'a>>,
     /// Keys and values of the positions before; new ones are added. Only with one row.
     pub cache: Option<&'a mut Cache>,
     /// Who looks on.
     pub observer: &'a mut dyn Observer,
+}
+
+/// What an encoder-decoder reads.
+#[derive(Debug, Clone, Copy)]
+pub struct Source<'a> {
+    /// Token ids `[b, s]`, as many rows as the target has.
+    pub ids: &'a [u32],
+    /// For each row the tokens that are no padding; `None`: all.
+    pub lengths: Option<&'a [u32]>,
 }
 
 /// Looks at named points inside a model, and may replace what is there.
@@ -40,7 +56,12 @@ impl Observer for NoObserver {
     }
 }
 
-impl Pass<'_> {
+impl<'a> Pass<'a> {
+    /// A pass over whole rows, without a cache.
+    pub fn new(observer: &'a mut dyn Observer) -> Self {
+        Self { starts: None, ends: None, segments: None, source: None, cache: None, observer }
+    }
+
     /// Shows a value under a name that is made only when somebody looks.
     pub(crate) fn observe(&mut self, point: impl FnOnce() -> String, value: Tensor<2>) -> Tensor<2> {
         if self.observer.active() { self.observer.observe(&point(), value) } else { value }
@@ -58,6 +79,8 @@ pub struct Cache {
 pub(crate) struct LayerCache {
     pub(crate) k: Vec<f32>,
     pub(crate) v: Vec<f32>,
+    /// Keys and values of the source.
+    pub(crate) cross: Option<(Vec<f32>, Vec<f32>)>,
     row: usize,
 }
 
@@ -65,7 +88,7 @@ impl Cache {
     /// Room for `capacity` positions of `row` numbers in each of `layers` blocks.
     pub(crate) fn new(layers: usize, row: usize, capacity: usize) -> Self {
         let empty = || Vec::with_capacity(capacity * row);
-        Self { layers: (0..layers).map(|_| LayerCache { k: empty(), v: empty(), row }).collect() }
+        Self { layers: (0..layers).map(|_| LayerCache { k: empty(), v: empty(), cross: None, row }).collect() }
     }
 
     /// Positions so far.
@@ -76,6 +99,11 @@ impl Cache {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Whether it holds the source of an encoder-decoder.
+    pub(crate) fn has_source(&self) -> bool {
+        self.layers.first().is_some_and(|layer| layer.cross.is_some())
     }
 
     pub(crate) fn layer(&mut self, layer: usize) -> &mut LayerCache {

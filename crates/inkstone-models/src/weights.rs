@@ -1,4 +1,4 @@
-//! Where a model's weights come from: drawn, or read.
+//! Where a model's weights come from: drawn, read, or merely counted.
 
 use std::collections::BTreeSet;
 
@@ -7,12 +7,35 @@ use inkstone_formats::hf::ModelFolder;
 use crate::ModelError;
 use crate::init::normal;
 
+/// A tensor that an architecture asks for.
+pub(crate) struct Wanted<'a> {
+    /// Hugging Face's name.
+    pub(crate) name: &'a str,
+    pub(crate) shape: &'a [usize],
+    pub(crate) init: Init,
+    /// Whether every token is multiplied with it.
+    pub(crate) product: bool,
+}
+
+/// What a tensor holds before training.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Init {
+    /// Draws of a normal distribution with mean 0 and this standard deviation.
+    Normal(f64),
+    Ones,
+    Zeros,
+}
+
 /// A source of weights by name; an architecture is built the same way from any.
 pub(crate) trait Weights {
-    /// The values of a matrix whose initial standard deviation is `std`.
-    fn matrix(&mut self, name: &str, shape: [usize; 2], std: f64) -> Result<Vec<f32>, ModelError>;
-    /// The values of a norm's weight, initially 1.
-    fn ones(&mut self, name: &str, width: usize) -> Result<Vec<f32>, ModelError>;
+    /// The values, row-major.
+    fn tensor(&mut self, wanted: &Wanted<'_>) -> Result<Vec<f32>, ModelError>;
+    /// Names may come without `prefix`.
+    fn optional_prefix(&mut self, _prefix: &'static str) {}
+    /// Names that end so are not read.
+    fn ignore(&mut self, _suffixes: &[&'static str]) {}
+    /// Every token is multiplied with a tensor of this shape that was asked for as something else.
+    fn shared(&mut self, _shape: [usize; 2]) {}
 }
 
 /// Drawn weights; each depends on the seed and its own name only.
@@ -21,12 +44,35 @@ pub(crate) struct Drawn {
 }
 
 impl Weights for Drawn {
-    fn matrix(&mut self, name: &str, shape: [usize; 2], std: f64) -> Result<Vec<f32>, ModelError> {
-        Ok(normal(self.seed, name, shape.iter().product(), std))
+    fn tensor(&mut self, wanted: &Wanted<'_>) -> Result<Vec<f32>, ModelError> {
+        let n = wanted.shape.iter().product();
+        Ok(match wanted.init {
+            Init::Normal(std) => normal(self.seed, wanted.name, n, std),
+            Init::Ones => vec![1.0; n],
+            Init::Zeros => vec![0.0; n],
+        })
+    }
+}
+
+/// No weights: a model of shapes alone is built, and its parameters are counted.
+#[derive(Debug, Default)]
+pub(crate) struct Counted {
+    /// All parameters.
+    pub(crate) parameters: u64,
+    /// Those that every token is multiplied with.
+    pub(crate) products: u64,
+}
+
+impl Weights for Counted {
+    fn tensor(&mut self, wanted: &Wanted<'_>) -> Result<Vec<f32>, ModelError> {
+        let n = wanted.shape.iter().fold(1_u64, |n, &size| n.saturating_mul(size as u64));
+        self.parameters = self.parameters.saturating_add(n);
+        self.products = self.products.saturating_add(if wanted.product { n } else { 0 });
+        Ok(Vec::new())
     }
 
-    fn ones(&mut self, _name: &str, width: usize) -> Result<Vec<f32>, ModelError> {
-        Ok(vec![1.0; width])
+    fn shared(&mut self, [rows, columns]: [usize; 2]) {
+        self.products = self.products.saturating_add((rows as u64).saturating_mul(columns as u64));
     }
 }
 
@@ -35,16 +81,19 @@ pub(crate) struct Read<'a> {
     folder: &'a ModelFolder,
     unread: BTreeSet<String>,
     missing: Vec<String>,
+    prefix: &'static str,
+    ignored: Vec<&'static str>,
 }
 
 impl<'a> Read<'a> {
     pub(crate) fn new(folder: &'a ModelFolder) -> Self {
-        Self { folder, unread: folder.names().map(str::to_owned).collect(), missing: Vec::new() }
+        let unread = folder.names().map(str::to_owned).collect();
+        Self { folder, unread, missing: Vec::new(), prefix: "", ignored: Vec::new() }
     }
 
-    /// Complains of names that one side has and the other has not. `ignored` may be there unread.
-    pub(crate) fn finish(mut self, ignored: &[&str]) -> Result<(), ModelError> {
-        self.unread.retain(|name| !ignored.contains(&name.as_str()) && !name.ends_with("rotary_emb.inv_freq"));
+    /// Complains of names that one side has and the other has not.
+    pub(crate) fn finish(mut self) -> Result<(), ModelError> {
+        self.unread.retain(|name| !self.ignored.iter().any(|suffix| name.ends_with(suffix)));
         if self.missing.is_empty() && self.unread.is_empty() {
             return Ok(());
         }
@@ -52,26 +101,39 @@ impl<'a> Read<'a> {
         Err(ModelError::Names { path: self.folder.path().to_owned(), missing: self.missing, unexpected })
     }
 
-    fn take(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>, ModelError> {
-        if !self.unread.remove(name) {
-            self.missing.push(name.to_owned());
-            return Ok(vec![0.0; shape.iter().product()]);
-        }
-        let got = self.folder.tensor(name)?.shape.to_vec();
-        if got != shape {
-            let path = self.folder.path().to_owned();
-            return Err(ModelError::Shape { path, tensor: name.to_owned(), got, expected: shape.to_vec() });
-        }
-        Ok(self.folder.f32(name)?)
+    /// The name under which the folder has what we call `name`: ours, that of the bare model, or an older spelling.
+    fn spelling(&self, name: &str) -> Option<String> {
+        let bare = name.strip_prefix(self.prefix).unwrap_or(name);
+        let old = |name: &str| {
+            let old = name.strip_suffix("LayerNorm.weight").map(|stem| format!("{stem}LayerNorm.gamma"));
+            old.or_else(|| name.strip_suffix("LayerNorm.bias").map(|stem| format!("{stem}LayerNorm.beta")))
+        };
+        let spellings = [Some(name.to_owned()), Some(bare.to_owned()), old(name), old(bare)];
+        spellings.into_iter().flatten().find(|name| self.unread.contains(name))
     }
 }
 
 impl Weights for Read<'_> {
-    fn matrix(&mut self, name: &str, shape: [usize; 2], _std: f64) -> Result<Vec<f32>, ModelError> {
-        self.take(name, &shape)
+    fn tensor(&mut self, wanted: &Wanted<'_>) -> Result<Vec<f32>, ModelError> {
+        let Wanted { name, shape, .. } = *wanted;
+        let Some(name) = self.spelling(name) else {
+            self.missing.push(name.to_owned());
+            return Ok(Vec::new());
+        };
+        self.unread.remove(&name);
+        let got = self.folder.tensor(&name)?.shape.to_vec();
+        if got != shape {
+            let path = self.folder.path().to_owned();
+            return Err(ModelError::Shape { path, tensor: name, got, expected: shape.to_vec() });
+        }
+        Ok(self.folder.f32(&name)?)
     }
 
-    fn ones(&mut self, name: &str, width: usize) -> Result<Vec<f32>, ModelError> {
-        self.take(name, &[width])
+    fn optional_prefix(&mut self, prefix: &'static str) {
+        self.prefix = prefix;
+    }
+
+    fn ignore(&mut self, suffixes: &[&'static str]) {
+        self.ignored.extend(suffixes);
     }
 }

@@ -5,14 +5,18 @@
 //! operation runs a kernel of `inkstone-kernels` with its own backward; on any other device it is
 //! composed of the library's operations.
 
+mod activation;
 mod layers;
 pub mod ops;
 mod parameters;
+mod projection;
 
+pub use activation::Activation;
 pub use burn::tensor::{Device, Gradients, Tensor};
-pub use inkstone_kernels::Precision;
-pub use layers::{Embedding, Projection, RmsNorm};
+pub use inkstone_kernels::{Gelu, Precision};
+pub use layers::{Embedding, LayerNorm, RmsNorm, parameter};
 pub use parameters::{Gradient, update_parameters, visit_gradients, visit_parameters};
+pub use projection::{Conv1d, Dense, Projection, ProjectionWeights};
 
 /// The CPU, without a graph: for inference.
 pub fn device() -> Device {

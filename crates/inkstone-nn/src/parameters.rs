@@ -60,7 +60,15 @@ struct Path(Vec<String>);
 
 impl Path {
     fn name(&self) -> String {
-        self.0.join(".")
+        let fields: Vec<&str> = self.0.iter().map(String::as_str).filter(|name| !name.is_empty()).collect();
+        fields.join(".")
+    }
+
+    /// The variant of an enum has no name among the weights; a field called by a word of the language has an underscore
+    /// after it.
+    fn enter(&mut self, name: &str, container: &str) {
+        let name = if container.starts_with("Enum:") { "" } else { name.trim_end_matches('_') };
+        self.0.push(name.to_owned());
     }
 }
 
@@ -70,8 +78,8 @@ struct Visitor<'a> {
 }
 
 impl ModuleVisitor for Visitor<'_> {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.0.push(name.to_owned());
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.path.enter(name, container);
     }
 
     fn exit_module(&mut self, _name: &str, _container: &str) {
@@ -92,8 +100,8 @@ struct GradientVisitor<'a> {
 }
 
 impl ModuleVisitor for GradientVisitor<'_> {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.0.push(name.to_owned());
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.path.enter(name, container);
     }
 
     fn exit_module(&mut self, _name: &str, _container: &str) {
@@ -113,8 +121,8 @@ struct Updater<'a> {
 }
 
 impl ModuleMapper for Updater<'_> {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.0.push(name.to_owned());
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.path.enter(name, container);
     }
 
     fn exit_module(&mut self, _name: &str, _container: &str) {

@@ -129,10 +129,10 @@ fn inputs(node: &StageNode, forecasts: &[Forecast]) -> BTreeMap<String, Forecast
 /// What later stages may count on: measured where there is an artifact, else estimated.
 fn forecast(artifact: Option<&Artifact>, estimate: &Estimate) -> Forecast {
     let Some(artifact) = artifact else {
-        return Forecast { metrics: estimate.metrics.clone(), folder: None };
+        return Forecast { metrics: estimate.metrics.clone(), details: estimate.details.clone(), folder: None };
     };
     let numbers = artifact.manifest.metrics.iter().filter_map(|(k, v)| Some((k.clone(), v.as_f64()?)));
-    Forecast { metrics: numbers.collect(), folder: Some(artifact.folder.clone()) }
+    Forecast { metrics: numbers.collect(), folder: Some(artifact.folder.clone()), ..Forecast::default() }
 }
 
 fn total(stages: &[PlannedStage]) -> Estimate {
@@ -140,12 +140,11 @@ fn total(stages: &[PlannedStage]) -> Estimate {
     let add = |get: fn(&Estimate) -> Option<f64>| running().filter_map(get).reduce(|a, b| a + b);
     let count = |get: fn(&Estimate) -> Option<u64>| running().filter_map(get).reduce(u64::saturating_add);
     Estimate {
-        parameters: None,
         tokens: count(|e| e.tokens),
         flops: add(|e| e.flops),
         seconds: add(|e| e.seconds),
         peak_bytes: running().filter_map(|e| e.peak_bytes).max(),
         bytes: count(|e| e.bytes),
-        metrics: BTreeMap::new(),
+        ..Estimate::default()
     }
 }

@@ -99,6 +99,8 @@ pub struct Machine {
 pub struct Forecast {
     /// Numbers by the names that the stage's manifest uses for its metrics.
     pub metrics: BTreeMap<String, f64>,
+    /// What its estimate foresaw besides numbers; empty where the artifact is cached.
+    pub details: BTreeMap<String, serde_json::Value>,
     /// The folder of the artifact, where it is cached.
     pub folder: Option<PathBuf>,
 }
@@ -121,6 +123,9 @@ pub struct Estimate {
     pub bytes: Option<u64>,
     /// The metrics that later stages will want, by their names in the manifest.
     pub metrics: BTreeMap<String, f64>,
+    /// What later stages will want besides numbers, e.g. the shape of a model.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub details: BTreeMap<String, serde_json::Value>,
 }
 
 /// What a running stage may see and use.

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use inkstone_models::Model;
+use inkstone_models::{Kind, Model, ModelTable, Vocabulary};
 use inkstone_recipe::{Context, Estimate, Forecast, ImplicitStage, Input, Machine, Metrics, Stage, StageError};
 use inkstone_tokenizer::Tokenizer;
 
-use crate::config::{ModelConfig, Vocabulary, training_stage_config};
+use crate::config::training_stage_config;
 use crate::data::Data;
 use crate::objective::{NextToken, Objective};
 use crate::probe;
@@ -21,7 +21,7 @@ training_stage_config! {
         /// The `tokenizer` stage.
         tokenizer: String,
         /// Architecture and shape.
-        model: ModelConfig,
+        model: ModelTable,
         /// Whether every document ends with the end-of-text token. Default true.
         #[serde(default = "crate::config::yes")]
         append_eos: bool,
@@ -40,6 +40,9 @@ impl Stage for PretrainStage {
 
     fn validate(config: &PretrainConfig) -> Result<(), String> {
         config.training().validate()?;
+        if config.model.kind() != Kind::Decoder {
+            return Err("`model` does not predict the next token, expected the architecture of a decoder".into());
+        }
         config.model.validate(config.context)
     }
 

@@ -30,28 +30,11 @@ pub(crate) fn forecast_model(base: Option<&Forecast>) -> Option<Value> {
     if let Some(folder) = &base.folder {
         return serde_json::from_slice(&std::fs::read(folder.join("config.json")).ok()?).ok();
     }
-    let number = |name: &str| base.metrics.get(&format!("model.{name}")).copied();
-    let mut shape =
-        serde_json::json!({"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_act": "silu"});
-    for name in SHAPE {
-        shape[name] = Value::from(number(name)? as u64);
-    }
-    shape["rms_norm_eps"] = Value::from(1e-5);
-    shape["tie_word_embeddings"] = Value::from(number("tie_word_embeddings")? > 0.0);
-    Some(shape)
+    base.details.get(MODEL).cloned()
 }
 
-/// Fields of `config.json` that fix the cost of a model; an estimate hands them on as metrics.
-const SHAPE: [&str; 8] = [
-    "vocab_size",
-    "hidden_size",
-    "intermediate_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "num_key_value_heads",
-    "head_dim",
-    "max_position_embeddings",
-];
+/// The detail of an estimate under which the `config.json` of the model stands.
+const MODEL: &str = "model";
 
 /// The cost of training `model` (a `config.json`) as `config` says.
 pub(crate) fn estimate(
@@ -61,6 +44,7 @@ pub(crate) fn estimate(
     machine: &Machine,
 ) -> Estimate {
     let Ok(parameters) = inkstone_models::expected_parameters(model) else { return Estimate::default() };
+    let dimensions = inkstone_models::dimensions(model).ok();
     let rows = (config.batch_size * config.context) as f64;
     let per_pass = forecast(inputs, "tokens", "train_tokens").map_or(1, |tokens| (tokens / rows).ceil() as u64);
     let steps = config.total_steps(per_pass);
@@ -74,7 +58,8 @@ pub(crate) fn estimate(
         seconds: step_seconds.map(|seconds| seconds * steps as f64 * validation_share(config, steps)),
         peak_bytes: inkstone_models::training_bytes(model, config.batch_size, config.context).ok(),
         bytes: Some(parameters * 4),
-        metrics: shape_metrics(model),
+        metrics: dimensions.map(|sizes| ("vocab_size".to_owned(), sizes.vocabulary as f64)).into_iter().collect(),
+        details: BTreeMap::from([(MODEL.to_owned(), model.clone())]),
     }
 }
 
@@ -85,18 +70,9 @@ fn validation_share(config: &TrainingConfig, steps: u64) -> f64 {
     1.0 + batches as f64 / 3.0 / (steps.max(1) * config.accumulate as u64) as f64
 }
 
-fn shape_metrics(model: &Value) -> BTreeMap<String, f64> {
-    let mut metrics: BTreeMap<String, f64> =
-        SHAPE.iter().filter_map(|&name| Some((format!("model.{name}"), model.get(name)?.as_f64()?))).collect();
-    let tied = model.get("tie_word_embeddings").and_then(Value::as_bool).unwrap_or(false);
-    metrics.insert("model.tie_word_embeddings".into(), f64::from(u8::from(tied)));
-    metrics.extend(model.get("vocab_size").and_then(Value::as_f64).map(|size| ("vocab_size".to_owned(), size)));
-    metrics
-}
-
 /// Seconds of one optimiser step.
 fn measure_step(model: &Value, config: &TrainingConfig, flops_per_token: f64, machine: &Machine) -> Option<f64> {
-    let layers = model.get("num_hidden_layers")?.as_u64()?.max(1);
+    let layers = inkstone_models::dimensions(model).ok()?.layers as u64;
     let block_seconds = flops_per_token * config.context as f64 / layers as f64 / machine.flops_per_second.max(1e9);
     let rows = ((PROBE_SECONDS / block_seconds.max(1e-9)) as usize).clamp(1, config.batch_size);
     let seconds = |layers: u64| probe(model, layers, rows, config);
@@ -116,8 +92,7 @@ struct StepSeconds {
 }
 
 fn probe(model: &Value, layers: u64, rows: usize, config: &TrainingConfig) -> Option<StepSeconds> {
-    let mut shape = model.clone();
-    shape["num_hidden_layers"] = layers.into();
+    let shape = inkstone_models::with_layers(model, layers as usize).ok()?;
     let mut model = Model::init(&shape, 0, config.precision.into(), &inkstone_nn::training_device()).ok()?;
     let vocab_size = model.vocab_size() as u32;
     let ids: Vec<u32> =

@@ -5,6 +5,7 @@
 mod attention;
 mod hostile;
 mod isa;
+mod layers;
 mod loops;
 mod products;
 mod threads;

@@ -15,7 +15,8 @@ fn model(tied: bool) -> Model {
 }
 
 fn logits(model: &Model, ids: &[u32], batch: usize, starts: Option<&[u32]>) -> Vec<f32> {
-    let mut pass = Pass { starts, cache: None, observer: &mut NoObserver };
+    let mut observer = NoObserver;
+    let mut pass = Pass { starts, ..Pass::new(&mut observer) };
     model.forward(ids, batch, &mut pass).into_data_as::<f32>().try_to_vec::<f32>().unwrap()
 }
 
@@ -112,11 +113,14 @@ fn a_folder_that_does_not_fit_its_config_is_refused_by_name() {
     );
     for (field, value) in [
         ("hidden_act", json!("gelu")),
-        ("attention_bias", json!(true)),
+        ("rope_type", json!(null)),
         ("num_key_value_heads", json!(3)),
         ("vocab_size", json!(0)),
     ] {
-        let error = with(&|config| config[field] = value.clone());
+        let error = with(&|config| match field {
+            "rope_type" => config["rope_scaling"] = json!({"type": "yarn"}),
+            _ => config[field] = value.clone(),
+        });
         assert!(error.to_string().contains(field), "{error}");
     }
     let error = with(&|config| config["model_type"] = "mamba".into());
@@ -136,7 +140,7 @@ impl Observer for Recorder {
 fn an_observer_sees_named_points_and_may_replace_them() {
     let model = model(true);
     let mut recorder = Recorder(Vec::new());
-    let mut pass = Pass { starts: None, cache: None, observer: &mut recorder };
+    let mut pass = Pass::new(&mut recorder);
     let changed = model.forward(&ids(4), 1, &mut pass).into_data_as::<f32>().try_to_vec::<f32>().unwrap();
     assert_eq!(
         recorder.0,

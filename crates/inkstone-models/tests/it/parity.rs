@@ -46,7 +46,8 @@ fn rows<T: TryFrom<i64, Error: std::fmt::Debug>>(value: &Value) -> Vec<T> {
 }
 
 fn logits(model: &Model, ids: &[u32], batch: usize, starts: Option<&[u32]>) -> Vec<f32> {
-    let mut pass = Pass { starts, cache: None, observer: &mut NoObserver };
+    let mut observer = NoObserver;
+    let mut pass = Pass { starts, ..Pass::new(&mut observer) };
     model.forward(ids, batch, &mut pass).into_data_as::<f32>().try_to_vec::<f32>().unwrap()
 }
 

@@ -2,13 +2,43 @@
 //! fused ones, with a backward that the library derives.
 
 use burn::tensor::activation::{log_softmax, sigmoid, softmax};
-use burn::tensor::{Bool, Int, Tensor, TensorData};
+use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
+use inkstone_kernels::Gelu;
 
-use super::{CrossEntropy, RopeAngles};
+use super::{Attention, Bias, CrossEntropy, Mask, RopeAngles};
 
 /// See [`super::linear`].
 pub fn linear(x: Tensor<2>, w: Tensor<2>) -> Tensor<2> {
     x.matmul(w.transpose())
+}
+
+/// See [`super::conv1d`].
+pub fn conv1d(x: Tensor<2>, w: Tensor<2>) -> Tensor<2> {
+    x.matmul(w)
+}
+
+/// See [`super::add_bias`].
+pub fn add_bias(x: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
+    x + bias.unsqueeze()
+}
+
+/// See [`super::layer_norm`].
+pub fn layer_norm(x: Tensor<2>, (weight, bias): (Tensor<1>, Tensor<1>), eps: f32) -> Tensor<2> {
+    let centred = x.clone() - x.mean_dim(1);
+    let variance = (centred.clone() * centred.clone()).mean_dim(1);
+    centred / (variance + eps).sqrt() * weight.unsqueeze() + bias.unsqueeze()
+}
+
+/// See [`super::gelu`].
+pub fn gelu(x: Tensor<2>, form: Gelu) -> Tensor<2> {
+    let gate = match form {
+        Gelu::Exact => (x.clone() / std::f32::consts::SQRT_2).erf(),
+        Gelu::Tanh => {
+            let cube = x.clone() * x.clone() * x.clone();
+            ((x.clone() + cube * 0.044_715) * (2.0 / std::f32::consts::PI).sqrt()).tanh()
+        }
+    };
+    x * (gate + 1.0) * 0.5
 }
 
 /// See [`super::embedding`].
@@ -42,25 +72,42 @@ pub fn rope(x: Tensor<4>, angles: &RopeAngles) -> Tensor<4> {
 }
 
 /// See [`super::attention`].
-pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, starts: &[u32], scale: f32) -> Tensor<4> {
+pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, how: &Attention) -> Tensor<4> {
     let [b, t, h, d] = q.dims();
     let [_, s, g, _] = k.dims();
-    let hidden = hidden_keys(starts, [b, t, s], &q);
+    let hidden = hidden_keys(how, [b, t, s], &q);
     let heads = |x: Tensor<4>| {
         // (b, s, g, d) → (b, h, s, d), each key head repeated for its group.
         let x: Tensor<5> = x.swap_dims(1, 2).unsqueeze_dim(2);
         x.expand([b, g, h / g, s, d]).reshape([b, h, s, d])
     };
-    let scores = q.swap_dims(1, 2).matmul(heads(k).transpose()) * scale;
+    let scores = q.swap_dims(1, 2).matmul(heads(k).transpose()) * how.scale;
+    let scores = match &how.bias {
+        Bias::None => scores,
+        Bias::Alibi(slopes) => {
+            let bias = alibi(slopes, (t, s), &scores.device());
+            scores + bias
+        }
+        Bias::Additive(bias) => scores + bias.clone(),
+    };
     let scores = scores.mask_fill(hidden.unsqueeze_dim::<4>(1).expand([b, h, t, s]), f32::NEG_INFINITY);
     softmax(scores, 3).matmul(heads(v)).swap_dims(1, 2)
 }
 
-fn hidden_keys(starts: &[u32], [b, t, s]: [usize; 3], like: &Tensor<4>) -> Tensor<3, Bool> {
-    let hidden = |n: usize| {
-        let (row, key) = (n / s, n % s);
-        key < starts[row] as usize || key > s - t + row % t
+/// `slopes[h] · (key − query)`, `[1, h, t, s]`.
+fn alibi(slopes: &[f32], (t, s): (usize, usize), device: &Device) -> Tensor<4> {
+    let distance = |n: usize| (n % s) as f32 - (s - t + n / s % t) as f32;
+    let values: Vec<f32> = (0..slopes.len() * t * s).map(|n| slopes[n / (t * s)] * distance(n)).collect();
+    Tensor::from_data(TensorData::new(values, [1, slopes.len(), t, s]), device)
+}
+
+fn hidden_keys(how: &Attention, [b, t, s]: [usize; 3], like: &Tensor<4>) -> Tensor<3, Bool> {
+    let end = |row: usize| match &how.mask {
+        Mask::Causal => s - t + row % t + 1,
+        Mask::Full => s,
+        Mask::Until(ends) => ends[row] as usize,
     };
+    let hidden = |n: usize| n % s < how.starts[n / s] as usize || n % s >= end(n / s);
     let values: Vec<bool> = (0..b * t * s).map(hidden).collect();
     Tensor::from_data(TensorData::new(values, [b, t, s]), &like.device())
 }
@@ -78,7 +125,7 @@ pub fn cross_entropy(logits: Tensor<2>, labels: &[i32], counted: usize) -> Cross
     CrossEntropy { mean: losses.sum() / counted.max(1) as f32, losses: each, counted }
 }
 
-fn integers(values: Vec<i32>, device: &burn::tensor::Device) -> Tensor<1, Int> {
+fn integers(values: Vec<i32>, device: &Device) -> Tensor<1, Int> {
     let n = values.len();
     Tensor::from_data(TensorData::new(values, [n]), device)
 }

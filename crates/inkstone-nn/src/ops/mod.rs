@@ -4,19 +4,30 @@
 //!
 //! Shapes: n rows (b·t), b batch, t position, h query heads, g key heads, d head width.
 
+mod attention;
 mod backward;
+mod bias;
 mod buffers;
 pub mod composed;
+mod conv1d;
 mod fused;
+mod gelu;
+mod layer_norm;
 
 use std::sync::{Arc, Mutex};
 
 use burn::backend::{Dispatch, DispatchDevice};
-use burn::tensor::{Device, Tensor, TensorData};
-use inkstone_kernels::{AttentionShape, Precision};
+use burn::tensor::{Device, Tensor};
+use inkstone_kernels::Precision;
 
 use fused::Fused;
 pub(crate) use fused::{contiguous, flat};
+
+pub use attention::{Attention, Bias, Mask, append, attention, attention_over};
+pub use bias::add_bias;
+pub use conv1d::conv1d;
+pub use gelu::gelu;
+pub use layer_norm::layer_norm;
 
 /// Whether a device is the CPU that our kernels run on.
 fn is_cpu(device: &Device) -> bool {
@@ -66,10 +77,24 @@ pub struct RopeAngles {
 impl RopeAngles {
     /// Angles `position · theta^(−2i/d)` of `length` positions from `first` on (arXiv:2104.09864, section 3.2.2).
     pub fn new(first: usize, length: usize, head_dim: usize, theta: f64) -> Self {
-        let half = head_dim / 2;
-        // In f32 steps, as the reference implementations do it, so that long contexts agree with them.
-        let frequency = |i: usize| 1.0 / (theta as f32).powf((2 * i) as f32 / head_dim as f32);
-        let angle = |n: usize| (first + n / half) as f32 * frequency(n % half);
+        Self::of(first, length, &Self::frequencies(head_dim, theta))
+    }
+
+    /// `theta^(−2i/d)` for each pair of a head: the angle from one position to the next. In f32 steps, as the
+    /// reference implementations do it, so that long contexts agree with them.
+    pub fn frequencies(head_dim: usize, theta: f64) -> Vec<f32> {
+        (0..head_dim / 2).map(|i| 1.0 / (theta as f32).powf((2 * i) as f32 / head_dim as f32)).collect()
+    }
+
+    /// Numbers of a head that turn.
+    pub fn width(&self) -> usize {
+        2 * self.half
+    }
+
+    /// Angles of `length` positions from `first` on, given those from one position to the next.
+    pub fn of(first: usize, length: usize, frequencies: &[f32]) -> Self {
+        let half = frequencies.len();
+        let angle = |n: usize| (first + n / half) as f32 * frequencies[n % half];
         let (cos, sin): (Vec<f32>, Vec<f32>) = (0..length * half).map(|n| (angle(n).cos(), angle(n).sin())).unzip();
         Self { cos: cos.into(), sin: sin.into(), half }
     }
@@ -81,21 +106,6 @@ pub fn rope(x: Tensor<4>, angles: &RopeAngles) -> Tensor<4> {
         return composed::rope(x, angles);
     }
     Tensor::from_dispatch(<Dispatch as Fused>::rope(x.into_dispatch(), angles.clone()))
-}
-
-/// Causal, grouped-query attention of `q[b, t, h, d]` over `k[b, s, g, d]` and `v[b, s, g, d]`. Query `t` stands at
-/// key position `s − t_total + t` and sees the keys from `starts[b, t]` to it.
-pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, starts: Arc<[u32]>, scale: f32) -> Tensor<4> {
-    if !is_cpu(&q.device()) {
-        return composed::attention(q, k, v, &starts, scale);
-    }
-    Tensor::from_dispatch(<Dispatch as Fused>::attention(
-        q.into_dispatch(),
-        k.into_dispatch(),
-        v.into_dispatch(),
-        starts,
-        scale,
-    ))
 }
 
 /// A mean cross-entropy with its parts.
@@ -120,36 +130,4 @@ pub fn cross_entropy(logits: Tensor<2>, labels: Arc<[i32]>) -> CrossEntropy {
         Tensor::from_dispatch(<Dispatch as Fused>::cross_entropy(logits.into_dispatch(), labels, Arc::clone(&losses)));
     let losses = std::mem::take(&mut *losses.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
     CrossEntropy { mean, losses, counted }
-}
-
-/// Adds the values of `x` to the end of a cache.
-pub fn append(cache: &mut Vec<f32>, x: Tensor<4>) {
-    crate::parameters::with_values(x, |values| cache.extend_from_slice(values));
-}
-
-/// [`attention`] of `q[1, t, h, d]` over cached keys and values `[s, g, d]`, without a graph.
-#[expect(clippy::needless_pass_by_value, reason = "the same form as `attention`")]
-pub fn attention_over(
-    q: Tensor<4>,
-    (k, v): (&[f32], &[f32]),
-    kv_heads: usize,
-    starts: Arc<[u32]>,
-    scale: f32,
-) -> Tensor<4> {
-    let [batch, queries, heads, head_dim] = q.dims();
-    let shape = AttentionShape {
-        batch,
-        queries,
-        keys: k.len() / (kv_heads * head_dim),
-        heads,
-        kv_heads,
-        head_dim,
-        scale,
-        precision: Precision::F32,
-    };
-    let mut out = vec![0.0; batch * queries * heads * head_dim];
-    let mut lse = vec![0.0; batch * heads * queries];
-    let device = q.device();
-    crate::parameters::with_values(q, |q| inkstone_kernels::attention(&mut out, &mut lse, (q, k, v), &starts, shape));
-    Tensor::from_data(TensorData::new(out, [batch, queries, heads, head_dim]), &device)
 }

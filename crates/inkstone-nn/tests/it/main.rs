@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use inkstone_nn::ops::{self, RopeAngles, composed};
-use inkstone_nn::{Precision, training_device};
+use inkstone_nn::ops::{self, Attention, Bias, Mask, RopeAngles, composed};
+use inkstone_nn::{Gelu, Precision, training_device};
 
 fn numbers(seed: u64, n: usize) -> Vec<f32> {
     let number = |i: u64| {
@@ -106,13 +106,80 @@ fn rope() {
 
 #[test]
 fn attention() {
-    let starts: Arc<[u32]> = vec![0, 0, 2, 2, 2, 0, 1, 1, 1, 4].into();
-    let again = Arc::clone(&starts);
-    same(
-        ([2, 5, 4, 6], [2, 5, 2, 6], [2, 5, 2, 6]),
-        move |q, k, v| ops::attention(q, k, v, Arc::clone(&starts), 0.4),
-        move |q, k, v| composed::attention(q, k, v, &again, 0.4),
-    );
+    let how = Attention::causal(vec![0, 0, 2, 2, 2, 0, 1, 1, 1, 4].into(), 0.4);
+    let shapes = ([2, 5, 4, 6], [2, 5, 2, 6], [2, 5, 2, 6]);
+    same(shapes, |q, k, v| ops::attention(q, k, v, &how), |q, k, v| composed::attention(q, k, v, &how));
+}
+
+/// What attention is by its definition: for each query and head, the weighted mean of the values it sees.
+fn attention_by_definition(
+    q: &[f32],
+    k: &[f32],
+    v: &[f32],
+    sees: &dyn Fn(usize, usize, usize) -> Option<f32>,
+) -> Vec<f32> {
+    let (t, s, h, d) = (3, 5, 2, 4);
+    let row = |x: &[f32], i: usize, head: usize| x[(i * h + head) * d..][..d].to_vec();
+    let mut out = Vec::new();
+    for i in 0..t {
+        for head in 0..h {
+            let dot = |j| row(q, i, head).iter().zip(row(k, j, head)).map(|(a, b)| a * b).sum::<f32>() * 0.4;
+            let weights: Vec<f32> =
+                (0..s).map(|j| sees(head, i, j).map_or(0.0, |bias| (dot(j) + bias).exp())).collect();
+            let total: f32 = weights.iter().sum();
+            out.extend((0..d).map(|e| (0..s).map(|j| weights[j] / total * row(v, j, head)[e]).sum::<f32>()));
+        }
+    }
+    out
+}
+
+#[test]
+fn masks_and_biases_are_what_they_say() {
+    let device = inkstone_nn::device();
+    let (q, k, v) = (numbers(1, 24), numbers(2, 40), numbers(3, 40));
+    let tensor = |x: &[f32], n: usize| Tensor::<4>::from_data(TensorData::new(x.to_vec(), [1, n, 2, 4]), &device);
+    let added = numbers(4, 2 * 3 * 5);
+    let bias = Tensor::from_data(TensorData::new(added.clone(), [1, 2, 3, 5]), &device);
+    let slopes = [0.5, 0.25];
+    let alibi = |head: usize, i: usize, j: usize| slopes[head] * (j as f32 - (i + 2) as f32);
+    type Sees<'a> = &'a dyn Fn(usize, usize, usize) -> Option<f32>;
+    let cases: [(Mask, Bias, [u32; 3], Sees<'_>); 4] = [
+        (Mask::Full, Bias::None, [0, 0, 1], &|_, i, j| (i < 2 || j >= 1).then_some(0.0)),
+        (Mask::Until(vec![2, 5, 3].into()), Bias::None, [0; 3], &|_, i, j| (j < [2, 5, 3][i]).then_some(0.0)),
+        (Mask::Causal, Bias::Alibi(slopes.into()), [0; 3], &|head, i, j| (j <= i + 2).then(|| alibi(head, i, j))),
+        (Mask::Causal, Bias::Additive(bias), [1; 3], &|head, i, j| {
+            (j >= 1 && j <= i + 2).then(|| added[(head * 3 + i) * 5 + j])
+        }),
+    ];
+    for (mask, bias, starts, sees) in cases {
+        let how = Attention { scale: 0.4, starts: starts.into(), mask, bias };
+        let expected = attention_by_definition(&q, &k, &v, sees);
+        close(&vec_of(ops::attention(tensor(&q, 3), tensor(&k, 5), tensor(&v, 5), &how)), &expected);
+        close(&vec_of(ops::attention_over(tensor(&q, 3), (&k, &v), 2, &how)), &expected);
+    }
+}
+
+#[test]
+fn layer_norm() {
+    let (fused, plain) = (ops::layer_norm, composed::layer_norm);
+    same(([5, 8], [8], [8]), |x, w, b| fused(x, (w, b), 1e-3), |x, w, b| plain(x, (w, b), 1e-3));
+}
+
+#[test]
+fn gelu() {
+    for form in [Gelu::Exact, Gelu::Tanh] {
+        same(([5, 8], [1], [1]), |x, _, _| ops::gelu(x * 3.0, form), |x, _, _| composed::gelu(x * 3.0, form));
+    }
+}
+
+#[test]
+fn conv1d() {
+    same(([7, 5], [5, 3], [1]), |x, w, _| ops::conv1d(x, w, Precision::F32), |x, w, _| composed::conv1d(x, w));
+}
+
+#[test]
+fn add_bias() {
+    same(([7, 5], [5], [1]), |x, b, _| ops::add_bias(x, b), |x, b, _| composed::add_bias(x, b));
 }
 
 #[test]

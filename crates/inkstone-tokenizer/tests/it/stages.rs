@@ -246,7 +246,7 @@ fn estimates_come_near() {
     let measured = workshop.make::<TokensStage>("tokens", &inputs, config.clone()).unwrap();
     let forecast = |metrics: &Metrics| Forecast {
         metrics: metrics.iter().filter_map(|(k, v)| Some((k.clone(), v.as_f64()?))).collect(),
-        folder: None,
+        ..Forecast::default()
     };
     let corpus = forecast(&workshop.artifacts["corpus"].manifest.metrics);
     let machine = Machine { threads: 2, ..Machine::default() };

@@ -48,7 +48,8 @@ fn logits(speaker: &Speaker, line: &str) -> anyhow::Result<serde_json::Value> {
     let (vocab_size, context) = (speaker.model.vocab_size(), speaker.model.context());
     anyhow::ensure!(!ids.is_empty() && ids.len() <= context, "{} ids, expected 1 to {context}", ids.len());
     anyhow::ensure!(ids.iter().all(|&id| (id as usize) < vocab_size), "an id is not below {vocab_size}");
-    let mut pass = Pass { starts: None, cache: None, observer: &mut NoObserver };
+    let mut observer = NoObserver;
+    let mut pass = Pass::new(&mut observer);
     let values = speaker.model.forward(&ids, 1, &mut pass).into_data_as::<f32>();
     let values = values.as_slice::<f32>().map_err(|error| anyhow::anyhow!("{error:?}"))?;
     Ok(json!({"logits": values.chunks_exact(vocab_size).collect::<Vec<_>>()}))

@@ -22,9 +22,11 @@ pub(crate) fn info(args: &Model, runs: &Path, printer: &Printer) -> anyhow::Resu
     let parameters: usize = folder.tensors().map(|(_, tensor)| tensor.shape.iter().product::<usize>()).sum();
     let made = Artifact::open(&path).ok().map(|artifact| artifact.manifest);
     let config = folder.config();
+    let sizes = inkstone_models::dimensions(config).ok();
     let info = json!({
         "folder": path, "architecture": config["architectures"][0], "model_type": config["model_type"], "parameters": parameters, "bytes": size,
-        "context": config["max_position_embeddings"], "vocab_size": config["vocab_size"],
+        "context": sizes.as_ref().map(|sizes| sizes.positions), "vocab_size": sizes.as_ref().map(|sizes| sizes.vocabulary),
+        "dimensions": sizes,
         "tokenizer": tokenizer.as_ref().map(Tokenizer::vocab_size), "chat_template": tokenizer.as_ref().is_some_and(Tokenizer::has_chat_template),
         "artifact": made.as_ref().map(|made| &made.content), "recipe": made.as_ref().map(|made| format!("{}/{}", made.recipe, made.stage)),
         "config": config, "tensors": tensors,
@@ -42,14 +44,10 @@ fn print(info: &Value, printer: &Printer) -> anyhow::Result<()> {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     printer.data(&format!("architecture   {}", text(&info["architecture"])))?;
     printer.data(&format!("parameters     {}", short(info["parameters"].as_f64().unwrap_or(0.0))))?;
-    let config = &info["config"];
+    let sizes = &info["dimensions"];
     printer.data(&format!(
         "shape          {} layers, width {}, {} heads over {} key heads, feed-forward {}",
-        config["num_hidden_layers"],
-        config["hidden_size"],
-        config["num_attention_heads"],
-        config["num_key_value_heads"],
-        config["intermediate_size"]
+        sizes["layers"], sizes["width"], sizes["heads"], sizes["key_heads"], sizes["feed_forward"]
     ))?;
     printer.data(&format!("context        {} tokens", info["context"]))?;
     printer.data(&format!("vocabulary     {} ids; tokenizer: {}", info["vocab_size"], info["tokenizer"]))?;

@@ -1,0 +1,27 @@
+//! Looking an architecture up by the `model_type` of a `config.json`.
+
+use serde_json::Value;
+
+use crate::architecture::Entry;
+use crate::{ARCHITECTURES, ModelError};
+
+/// The entry that knows the model type, and the class of its models.
+pub(crate) fn find(model_type: &str) -> Option<(&'static Entry, &'static str)> {
+    ARCHITECTURES.iter().find_map(|entry| {
+        let (_, class) = entry.types.iter().find(|(name, _)| *name == model_type)?;
+        Some((entry, *class))
+    })
+}
+
+/// The entry of the model that `config` describes.
+pub(crate) fn entry_of(config: &Value) -> Result<&'static Entry, ModelError> {
+    let kind = config.get("model_type").and_then(Value::as_str).unwrap_or("missing");
+    let (entry, _) =
+        find(kind).ok_or_else(|| ModelError::Architecture { got: kind.to_owned(), known: model_types() })?;
+    Ok(entry)
+}
+
+/// Values of `model_type` that are implemented.
+pub fn model_types() -> Vec<&'static str> {
+    ARCHITECTURES.iter().flat_map(|entry| entry.types).map(|(name, _)| *name).collect()
+}

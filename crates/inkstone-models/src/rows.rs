@@ -1,0 +1,110 @@
+//! Where the tokens of a pass stand, and attention over them, with a cache or without.
+
+use std::sync::Arc;
+
+use burn::tensor::Tensor;
+use inkstone_nn::ops::{self, Attention, Mask};
+
+use crate::pass::{LayerCache, Pass, Source};
+
+/// The rows of a pass: `batch` of `length` tokens, after `first` that the cache holds.
+#[derive(Debug, Clone)]
+pub(crate) struct Rows {
+    pub(crate) batch: usize,
+    pub(crate) length: usize,
+    pub(crate) first: usize,
+    /// For each token the first key that it may see.
+    pub(crate) starts: Arc<[u32]>,
+    /// For each token of an encoder the end of the keys that it may see; none: that of the row.
+    ends: Option<Arc<[u32]>>,
+}
+
+impl Rows {
+    pub(crate) fn new(n_ids: usize, batch: usize, pass: &Pass<'_>) -> Self {
+        Self {
+            batch,
+            length: n_ids / batch.max(1),
+            first: pass.cache.as_ref().map_or(0, |cache| cache.len()),
+            starts: pass.starts.map_or_else(|| vec![0; n_ids].into(), Arc::from),
+            ends: pass.ends.map(Arc::from),
+        }
+    }
+
+    /// The rows of an encoder's source.
+    pub(crate) fn source(source: &Source<'_>, batch: usize) -> Self {
+        let (n, length) = (source.ids.len(), source.ids.len() / batch.max(1));
+        let ends = |lengths: &[u32]| (0..n).map(|n| lengths[n / length]).collect();
+        Self { batch, length, first: 0, starts: vec![0; n].into(), ends: source.lengths.map(ends) }
+    }
+
+    /// Attention to everything of the document, scaled by the root of the head's width.
+    pub(crate) fn both_ways(&self, head_width: usize) -> Attention {
+        let mask = self.ends.clone().map_or(Mask::Full, Mask::Until);
+        Attention { mask, ..self.causal(head_width) }
+    }
+
+    /// The position of each token in its document, from 0.
+    pub(crate) fn positions(&self) -> Arc<[u32]> {
+        let position = |(n, &start): (usize, &u32)| (self.first + n % self.length) as u32 - start;
+        self.starts.iter().enumerate().map(position).collect()
+    }
+
+    /// Attention to everything before, scaled by the root of the head's width.
+    pub(crate) fn causal(&self, head_width: usize) -> Attention {
+        Attention::causal(Arc::clone(&self.starts), 1.0 / (head_width as f32).sqrt())
+    }
+
+    /// [`Self::causal`] to no more than `window` tokens, the own one included (arXiv:2310.06825, section 2).
+    pub(crate) fn sliding(&self, head_width: usize, window: usize) -> Attention {
+        let start =
+            |(n, &start): (usize, &u32)| start.max((self.first + n % self.length + 1).saturating_sub(window) as u32);
+        let starts: Arc<[u32]> = self.starts.iter().enumerate().map(start).collect();
+        Attention { starts, ..self.causal(head_width) }
+    }
+}
+
+/// Attention of `q[b, t, h, d]` over `k[b, t, g, d]` and `v[b, t, g, d]`, and over those that the cache holds, to
+/// `[n, h·d]`.
+pub(crate) fn attend(
+    q_bthd: Tensor<4>,
+    (k_btgd, v_btgd): (Tensor<4>, Tensor<4>),
+    how: &Attention,
+    cache: Option<&mut LayerCache>,
+) -> Tensor<2> {
+    let ([b, t, h, d], [_, _, g, _]) = (q_bthd.dims(), k_btgd.dims());
+    let out_bthd = match cache {
+        None => ops::attention(q_bthd, k_btgd, v_btgd, how),
+        Some(cache) => {
+            ops::append(&mut cache.k, k_btgd);
+            ops::append(&mut cache.v, v_btgd);
+            ops::attention_over(q_bthd, (&cache.k, &cache.v), g, how)
+        }
+    };
+    out_bthd.reshape([b * t, h * d])
+}
+
+/// `[n, h·d]` to `[b, t, h, d]`.
+pub(crate) fn heads_of(x: Tensor<2>, rows: &Rows, heads: usize) -> Tensor<4> {
+    let [_, width] = x.dims();
+    x.reshape([rows.batch, rows.length, heads, width / heads])
+}
+
+/// `[n, 3·h·d]`, queries, keys and values side by side, to three of `[b, t, h, d]`.
+pub(crate) fn split_heads(qkv: Tensor<2>, rows: &Rows, heads: usize) -> [Tensor<4>; 3] {
+    let [n, width] = qkv.dims();
+    let e = width / 3;
+    let part = |index: usize| {
+        let x_ne = qkv.clone().slice([0..n, index * e..(index + 1) * e]);
+        x_ne.reshape([rows.batch, rows.length, heads, e / heads])
+    };
+    [part(0), part(1), part(2)]
+}
+
+/// The slopes of `ALiBi` (arXiv:2108.12409, section 3): for a power of two of heads, a geometric sequence from `2^(−8/h)`
+/// with that ratio; for other numbers those of the next lower power, and then every other one of the next higher.
+pub(crate) fn alibi_slopes(heads: usize) -> Arc<[f32]> {
+    let lower = 1_usize << heads.max(1).ilog2();
+    let slope = |of: usize, power: usize| 2.0_f64.powf(-8.0 * power as f64 / of as f64) as f32;
+    let others = (1..).step_by(2).map(|power| slope(2 * lower, power));
+    (1..=lower).map(|power| slope(lower, power)).chain(others).take(heads).collect()
+}

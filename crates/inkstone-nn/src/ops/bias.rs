@@ -1,0 +1,68 @@
+//! A row added to every row, as an operation.
+
+use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::flex::FlexTensor;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, Backend, Dispatch, Flex, TensorMetadata, backend_extension};
+use burn::tensor::Tensor;
+use inkstone_kernels as kernels;
+
+use super::buffers::Buffer;
+use super::fused::{contiguous, values};
+use super::{composed, is_cpu};
+
+/// `y[n, :] = x[n, :] + bias`.
+pub fn add_bias(x: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
+    if !is_cpu(&x.device()) {
+        return composed::add_bias(x, bias);
+    }
+    Tensor::from_dispatch(<Dispatch as Fused>::add_bias(x.into_dispatch(), bias.into_dispatch()))
+}
+
+#[backend_extension(Flex, Autodiff)]
+trait Fused: Backend {
+    fn add_bias(x: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self>;
+}
+
+impl Fused for Flex {
+    /// In the buffer of `x` when nobody else holds it.
+    fn add_bias(x: FlexTensor, bias: FlexTensor) -> FlexTensor {
+        let (mut x, bias) = (contiguous(x), contiguous(bias));
+        kernels::add_bias(x.storage_mut::<f32>(), values(&bias));
+        x
+    }
+}
+
+#[derive(Debug)]
+struct BiasBackward;
+
+impl Backward<Flex, 2> for BiasBackward {
+    type State = usize;
+
+    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let dy = contiguous(grads.consume::<Flex>(&ops.node));
+        let [x_node, bias_node] = ops.parents;
+        if let Some(node) = bias_node {
+            let mut dbias = Buffer::new(ops.state);
+            kernels::add_bias_backward(&mut dbias, values(&dy));
+            grads.register::<Flex>(node.id, dbias.into_tensor([ops.state]));
+        }
+        if let Some(node) = x_node {
+            grads.register::<Flex>(node.id, dy);
+        }
+    }
+}
+
+impl<C: CheckpointStrategy> Fused for Autodiff<Flex, C> {
+    fn add_bias(x: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
+        let ((x, x_node), (bias, bias_node)) = (x.into_parts(), bias.into_parts());
+        let [width] = bias.shape().dims();
+        let y = Flex::add_bias(x, bias);
+        match BiasBackward.prepare::<C>([x_node, bias_node]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish(width, y),
+            OpsKind::UnTracked(prep) => prep.finish(y),
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! The product with a weight that is stored inputs first, as GPT-1 and GPT-2 store theirs ("Conv1D").
+//!
+//! Read the other way round, such a weight is that of a linear layer from the outputs to the inputs, so each of the three
+//! products is one of that layer's.
+
+use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::flex::FlexTensor;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, Backend, Dispatch, Flex, TensorMetadata, backend_extension};
+use burn::tensor::Tensor;
+use inkstone_kernels as kernels;
+use inkstone_kernels::{LinearShape, Precision};
+
+use super::buffers::Buffer;
+use super::fused::{contiguous, values};
+use super::{composed, is_cpu};
+
+/// `y[n, o] = x[n, i] · w[i, o]`.
+pub fn conv1d(x: Tensor<2>, w: Tensor<2>, precision: Precision) -> Tensor<2> {
+    if !is_cpu(&x.device()) {
+        return composed::conv1d(x, w);
+    }
+    Tensor::from_dispatch(<Dispatch as Fused>::conv1d(x.into_dispatch(), w.into_dispatch(), precision))
+}
+
+#[backend_extension(Flex, Autodiff)]
+trait Fused: Backend {
+    fn conv1d(x: FloatTensor<Self>, w: FloatTensor<Self>, precision: Precision) -> FloatTensor<Self>;
+}
+
+/// The linear layer that has `w` as its weight `[outputs, inputs]`: its outputs are our inputs.
+fn reversed(x: &FlexTensor, w: &FlexTensor) -> LinearShape {
+    let ([rows, _], [outputs, inputs]) = (x.shape().dims(), w.shape().dims());
+    LinearShape { rows, inputs, outputs }
+}
+
+impl Fused for Flex {
+    fn conv1d(x: FlexTensor, w: FlexTensor, precision: Precision) -> FlexTensor {
+        let (x, w) = (contiguous(x), contiguous(w));
+        let shape = reversed(&x, &w);
+        let mut y = Buffer::new(shape.rows * shape.inputs);
+        kernels::linear_grad_input(&mut y, values(&x), values(&w), shape, precision);
+        y.into_tensor([shape.rows, shape.inputs])
+    }
+}
+
+#[derive(Debug)]
+struct Conv1dBackward;
+
+impl Backward<Flex, 2> for Conv1dBackward {
+    type State = (FlexTensor, FlexTensor, Precision);
+
+    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let dy = contiguous(grads.consume::<Flex>(&ops.node));
+        let (x, w, precision) = ops.state;
+        let shape = reversed(&x, &w);
+        let [x_node, w_node] = ops.parents;
+        if let Some(node) = x_node {
+            let mut dx = Buffer::new(values(&x).len());
+            kernels::linear(&mut dx, values(&dy), values(&w), shape, precision);
+            grads.register::<Flex>(node.id, dx.into_tensor(x.shape().dims::<2>()));
+        }
+        if let Some(node) = w_node {
+            let mut dw = Buffer::new(values(&w).len());
+            kernels::linear_grad_weight(&mut dw, values(&x), values(&dy), shape, precision);
+            grads.register::<Flex>(node.id, dw.into_tensor(w.shape().dims::<2>()));
+        }
+    }
+}
+
+impl<C: CheckpointStrategy> Fused for Autodiff<Flex, C> {
+    fn conv1d(x: FloatTensor<Self>, w: FloatTensor<Self>, precision: Precision) -> FloatTensor<Self> {
+        let ((x, x_node), (w, w_node)) = (x.into_parts(), w.into_parts());
+        let (x, w) = (contiguous(x), contiguous(w));
+        match Conv1dBackward.prepare::<C>([x_node, w_node]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => {
+                let y = Flex::conv1d(x.clone(), w.clone(), precision);
+                prep.finish((x, w, precision), y)
+            }
+            OpsKind::UnTracked(prep) => prep.finish(Flex::conv1d(x, w, precision)),
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Layer normalisation as an operation.
+
+use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::flex::FlexTensor;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, Backend, Dispatch, Flex, TensorMetadata, backend_extension};
+use burn::tensor::Tensor;
+use inkstone_kernels as kernels;
+use inkstone_kernels::LayerNormGrads;
+
+use super::buffers::Buffer;
+use super::fused::{contiguous, values};
+use super::{composed, is_cpu};
+
+/// `y[n, :] = (x[n, :] − mean) / √(variance + eps) · weight + bias` (arXiv:1607.06450, section 3).
+pub fn layer_norm(x: Tensor<2>, (weight, bias): (Tensor<1>, Tensor<1>), eps: f32) -> Tensor<2> {
+    if !is_cpu(&x.device()) {
+        return composed::layer_norm(x, (weight, bias), eps);
+    }
+    let [x, weight, bias] = [x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch()];
+    Tensor::from_dispatch(<Dispatch as Fused>::layer_norm(x, weight, bias, eps))
+}
+
+#[backend_extension(Flex, Autodiff)]
+trait Fused: Backend {
+    fn layer_norm(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        eps: f32,
+    ) -> FloatTensor<Self>;
+}
+
+impl Fused for Flex {
+    fn layer_norm(x: FlexTensor, weight: FlexTensor, bias: FlexTensor, eps: f32) -> FlexTensor {
+        let [x, weight, bias] = [x, weight, bias].map(contiguous);
+        let mut y = Buffer::new(values(&x).len());
+        kernels::layer_norm(&mut y, values(&x), (values(&weight), values(&bias)), eps);
+        y.into_tensor(x.shape().dims::<2>())
+    }
+}
+
+#[derive(Debug)]
+struct LayerNormBackward;
+
+impl Backward<Flex, 3> for LayerNormBackward {
+    type State = (FlexTensor, FlexTensor, f32);
+
+    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let dy = contiguous(grads.consume::<Flex>(&ops.node));
+        let (x, weight, eps) = ops.state;
+        let (mut dx, width) = (Buffer::new(values(&x).len()), values(&weight).len());
+        let [mut dweight, mut dbias] = [Buffer::new(width), Buffer::new(width)];
+        let into = LayerNormGrads { dx: &mut dx, dweight: &mut dweight, dbias: &mut dbias };
+        kernels::layer_norm_backward(into, values(&dy), values(&x), values(&weight), eps);
+        let [x_node, weight_node, bias_node] = ops.parents;
+        if let Some(node) = x_node {
+            grads.register::<Flex>(node.id, dx.into_tensor(x.shape().dims::<2>()));
+        }
+        for (node, gradient) in [(weight_node, dweight), (bias_node, dbias)] {
+            if let Some(node) = node {
+                grads.register::<Flex>(node.id, gradient.into_tensor([width]));
+            }
+        }
+    }
+}
+
+impl<C: CheckpointStrategy> Fused for Autodiff<Flex, C> {
+    fn layer_norm(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        eps: f32,
+    ) -> FloatTensor<Self> {
+        let ((x, x_node), (weight, weight_node), (bias, bias_node)) =
+            (x.into_parts(), weight.into_parts(), bias.into_parts());
+        let [x, weight] = [x, weight].map(contiguous);
+        let y = Flex::layer_norm(x.clone(), weight.clone(), bias, eps);
+        match LayerNormBackward.prepare::<C>([x_node, weight_node, bias_node]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((x, weight, eps), y),
+            OpsKind::UnTracked(prep) => prep.finish(y),
+        }
+    }
+}

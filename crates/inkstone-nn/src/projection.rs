@@ -1,0 +1,94 @@
+//! [`Projection`]: the one seam between a model and its matrix products.
+
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Tensor};
+use inkstone_kernels::Precision;
+
+use crate::layers::parameter;
+use crate::ops;
+
+/// The product with a weight, `x[n, inputs]` to `[n, outputs]`. A model holds projections and does not know of which kind;
+/// whoever builds the model chooses.
+#[derive(Module, Debug)]
+pub enum Projection {
+    /// A weight `[outputs, inputs]`.
+    Dense(Dense),
+    /// A weight `[inputs, outputs]`.
+    Conv1d(Conv1d),
+}
+
+/// The numbers of a projection.
+#[derive(Debug)]
+pub struct ProjectionWeights {
+    /// The weight, in the layout of its kind.
+    pub weight: Vec<f32>,
+    /// The bias `[outputs]`, where there is one.
+    pub bias: Option<Vec<f32>>,
+    /// Width of the output.
+    pub outputs: usize,
+    /// Width of the input.
+    pub inputs: usize,
+}
+
+/// `y = x Wᵀ + b`.
+#[derive(Module, Debug)]
+pub struct Dense {
+    /// `[outputs, inputs]`.
+    weight: Param<Tensor<2>>,
+    /// `[outputs]`.
+    bias: Option<Param<Tensor<1>>>,
+    #[module(skip)]
+    precision: Bits,
+}
+
+/// `y = x W + b`, the layout of GPT-1 and GPT-2.
+#[derive(Module, Debug)]
+pub struct Conv1d {
+    /// `[inputs, outputs]`.
+    weight: Param<Tensor<2>>,
+    /// `[outputs]`.
+    bias: Option<Param<Tensor<1>>>,
+    #[module(skip)]
+    precision: Bits,
+}
+
+/// [`Precision`] as a constant of a module.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bits(pub(crate) Precision);
+
+impl Projection {
+    /// A projection with the weight `[outputs, inputs]`.
+    pub fn dense(weights: ProjectionWeights, precision: Precision, device: &Device) -> Self {
+        let ProjectionWeights { weight, bias, outputs, inputs } = weights;
+        let bias = bias.map(|bias| parameter(bias, [outputs], device));
+        Self::Dense(Dense { weight: parameter(weight, [outputs, inputs], device), bias, precision: Bits(precision) })
+    }
+
+    /// A projection with the weight `[inputs, outputs]`.
+    pub fn conv1d(weights: ProjectionWeights, precision: Precision, device: &Device) -> Self {
+        let ProjectionWeights { weight, bias, outputs, inputs } = weights;
+        let bias = bias.map(|bias| parameter(bias, [outputs], device));
+        Self::Conv1d(Conv1d { weight: parameter(weight, [inputs, outputs], device), bias, precision: Bits(precision) })
+    }
+
+    /// `x[n, inputs]` to `[n, outputs]`.
+    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        let (y, bias) = match self {
+            Self::Dense(dense) => (ops::linear(x, dense.weight.val(), dense.precision.0), &dense.bias),
+            Self::Conv1d(conv) => (ops::conv1d(x, conv.weight.val(), conv.precision.0), &conv.bias),
+        };
+        match bias {
+            Some(bias) => ops::add_bias(y, bias.val()),
+            None => y,
+        }
+    }
+
+    /// The length of the weights of each output, `[outputs]`.
+    pub fn row_norms(&self) -> Tensor<1> {
+        let (weight, inputs) = match self {
+            Self::Dense(dense) => (dense.weight.val(), 1),
+            Self::Conv1d(conv) => (conv.weight.val(), 0),
+        };
+        (weight.clone() * weight).sum_dim(inputs).sqrt().flatten(0, 1)
+    }
+}
