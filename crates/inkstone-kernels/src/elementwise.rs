@@ -36,6 +36,17 @@ pub fn swiglu_backward(dgate: &mut [f32], dup: &mut [f32], dy: &[f32], gate: &[f
     });
 }
 
+/// `sum = x + y`.
+///
+/// # Panics
+/// If the slices differ in length.
+pub fn add(sum: &mut [f32], x: &[f32], y: &[f32]) {
+    expect_len("x", x.len(), sum.len());
+    expect_len("y", y.len(), sum.len());
+    let inputs = x.par_chunks(CHUNK).zip(y.par_chunks(CHUNK));
+    sum.par_chunks_mut(CHUNK).zip(inputs).for_each(|(sum, (x, y))| block_add(sum, x, y));
+}
+
 /// `sum += factor · x`.
 ///
 /// # Panics
@@ -66,6 +77,14 @@ simd_fn! {
             let silu = gate * sigmoid;
             *dup = dy * silu;
             *dgate = dy * up * (sigmoid + silu * (1.0 - sigmoid));
+        }
+    }
+}
+
+simd_fn! {
+    fn block_add<'a>(sum: &'a mut [f32], x: &'a [f32], y: &'a [f32]) {
+        for ((sum, x), y) in sum.iter_mut().zip(x).zip(y) {
+            *sum = x + y;
         }
     }
 }

@@ -13,7 +13,7 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use inkstone_nn::ops::Attention as How;
+use inkstone_nn::ops::{self, Attention as How};
 use inkstone_nn::{Activation, Embedding, LayerNorm, Projection};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -259,9 +259,9 @@ impl Block {
         let [q_bthd, k_bthd, v_bthd] = split_heads(qkv, rows, config.n_head);
         let out_ne = attend(q_bthd, (k_bthd, v_bthd), &config.attention(rows, n), cache);
         let attended_ne = self.attn.c_proj.forward(out_ne);
-        let x_ne = x_ne + pass.observe(|| format!("layers.{n}.attention"), attended_ne);
+        let x_ne = ops::add(x_ne, pass.observe(|| format!("layers.{n}.attention"), attended_ne));
         let inner_nf = config.activation().forward(self.mlp.c_fc.forward(self.ln_2.forward(x_ne.clone())));
-        let x_ne = x_ne + pass.observe(|| format!("layers.{n}.mlp"), self.mlp.c_proj.forward(inner_nf));
+        let x_ne = ops::add(x_ne, pass.observe(|| format!("layers.{n}.mlp"), self.mlp.c_proj.forward(inner_nf)));
         pass.observe(|| format!("layers.{n}"), x_ne)
     }
 }

@@ -288,10 +288,11 @@ impl Architecture for Llama {
         let mut x_ne = self.model.embed_tokens.forward(ids.into());
         x_ne = pass.observe(|| "embeddings".into(), x_ne);
         for (n, block) in self.model.layers.iter().enumerate() {
-            let how = match self.config.window(n) {
+            let mut how = match self.config.window(n) {
                 Some(window) => geometry.rows.sliding(head_dim, window),
                 None => geometry.rows.causal(head_dim),
             };
+            how.precision = block.self_attn.q_proj.precision();
             x_ne = block.forward(x_ne, n, (&geometry, &how), pass);
         }
         let x_ne = self.model.norm.forward(x_ne);
@@ -334,9 +335,9 @@ impl Block {
     fn forward(&self, x_ne: Tensor<2>, n: usize, (geometry, how): (&Geometry, &How), pass: &mut Pass<'_>) -> Tensor<2> {
         let cache = pass.cache.as_deref_mut().map(|cache| cache.layer(n));
         let attended_ne = self.self_attn.forward(self.input_layernorm.forward(x_ne.clone()), (geometry, how), cache);
-        let x_ne = x_ne + pass.observe(|| format!("layers.{n}.attention"), attended_ne);
+        let x_ne = ops::add(x_ne, pass.observe(|| format!("layers.{n}.attention"), attended_ne));
         let fed_ne = self.mlp.forward(self.post_attention_layernorm.forward(x_ne.clone()));
-        let x_ne = x_ne + pass.observe(|| format!("layers.{n}.mlp"), fed_ne);
+        let x_ne = ops::add(x_ne, pass.observe(|| format!("layers.{n}.mlp"), fed_ne));
         pass.observe(|| format!("layers.{n}"), x_ne)
     }
 }

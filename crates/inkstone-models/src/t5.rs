@@ -16,7 +16,7 @@ use std::sync::Arc;
 use burn::module::Module;
 use burn::tensor::Tensor;
 use inkstone_nn::ops::{self, Attention as How, Bias, Mask};
-use inkstone_nn::{Activation, Embedding, Projection, RmsNorm};
+use inkstone_nn::{Activation, Embedding, Precision, Projection, RmsNorm};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -358,7 +358,8 @@ impl T5 {
         let table = self.encoder.block[0].layer.0.SelfAttention.relative_attention_bias.as_ref();
         let bias =
             distance_bias(table, |q, k| self.config.bucket(k as i64 - q as i64, true), [0, rows.length, rows.length]);
-        let how = How { scale: 1.0, starts: Arc::clone(&rows.starts), mask: mask.clone(), bias };
+        let how =
+            How { scale: 1.0, starts: Arc::clone(&rows.starts), mask: mask.clone(), bias, precision: Precision::F32 };
         for (n, block) in self.encoder.block.iter().enumerate() {
             x_me = block.forward(x_me, n, (&self.config, &rows, &how), pass);
         }
@@ -472,7 +473,8 @@ impl CrossPart {
             let heads = |part: &Projection| heads_of(part.forward(memory.x_me.clone()), &memory.rows, h);
             (heads(k), heads(v), source_mask(memory, t))
         });
-        let how = |mask| How { scale: 1.0, starts: vec![0; b * t].into(), mask, bias: Bias::None };
+        let how =
+            |mask| How { scale: 1.0, starts: vec![0; b * t].into(), mask, bias: Bias::None, precision: Precision::F32 };
         let out_bthd = match (cache, source) {
             (None, Some((k_bshd, v_bshd, mask))) => ops::attention(q_bthd, k_bshd, v_bshd, &how(mask)),
             (Some(cache), source) => {

@@ -71,6 +71,14 @@ impl Projection {
         Self::Conv1d(Conv1d { weight: parameter(weight, [inputs, outputs], device), bias, precision: Bits(precision) })
     }
 
+    /// Precision of the product's operands.
+    pub fn precision(&self) -> Precision {
+        match self {
+            Self::Dense(dense) => dense.precision.0,
+            Self::Conv1d(conv) => conv.precision.0,
+        }
+    }
+
     /// `x[n, inputs]` to `[n, outputs]`.
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
         let (y, bias) = match self {

@@ -22,6 +22,8 @@ pub struct Attention {
     pub mask: Mask,
     /// What is added to the scores.
     pub bias: Bias,
+    /// Of the operands of the fused kernel's products.
+    pub precision: Precision,
 }
 
 /// The last key that each query sees.
@@ -47,9 +49,9 @@ pub enum Bias {
 }
 
 impl Attention {
-    /// Causal, from `starts[b, t]` on, without a bias.
+    /// Causal, from `starts[b, t]` on, without a bias, in f32.
     pub fn causal(starts: Arc<[u32]>, scale: f32) -> Self {
-        Self { scale, starts, mask: Mask::Causal, bias: Bias::None }
+        Self { scale, starts, mask: Mask::Causal, bias: Bias::None, precision: Precision::F32 }
     }
 
     /// Whether a fused kernel does it.
@@ -64,7 +66,7 @@ pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, how: &Attention) -> T
         return composed::attention(q, k, v, how);
     }
     let [q, k, v] = [q.into_dispatch(), k.into_dispatch(), v.into_dispatch()];
-    Tensor::from_dispatch(<Dispatch as Fused>::attention(q, k, v, Arc::clone(&how.starts), how.scale))
+    Tensor::from_dispatch(<Dispatch as Fused>::attention(q, k, v, Arc::clone(&how.starts), (how.scale, how.precision)))
 }
 
 /// Adds the values of `x` to the end of a cache.
@@ -81,8 +83,8 @@ pub fn attention_over(q: Tensor<4>, (k, v): (&[f32], &[f32]), kv_heads: usize, h
             |x: &[f32]| Tensor::from_data(TensorData::new(x.to_vec(), [batch, keys, kv_heads, head_dim]), &device);
         return composed::attention(q, cached(k), cached(v), how);
     }
-    let shape =
-        AttentionShape { batch, queries, keys, heads, kv_heads, head_dim, scale: how.scale, precision: Precision::F32 };
+    let (scale, precision) = (how.scale, how.precision);
+    let shape = AttentionShape { batch, queries, keys, heads, kv_heads, head_dim, scale, precision };
     let mut out = vec![0.0; batch * queries * heads * head_dim];
     let mut lse = vec![0.0; batch * heads * queries];
     crate::parameters::with_values(q, |q| {

@@ -121,7 +121,7 @@ struct AttentionState {
     out: FlexTensor,
     lse: Arc<[f32]>,
     starts: Arc<[u32]>,
-    scale: f32,
+    how: (f32, Precision),
 }
 
 #[derive(Debug)]
@@ -132,8 +132,8 @@ impl Backward<Flex, 3> for AttentionBackward {
 
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
         let dout = contiguous(grads.consume::<Flex>(&ops.node));
-        let AttentionState { qkv: [q, k, v], out, lse, starts, scale } = ops.state;
-        let shape = fused::attention_shape(&q, &k, scale);
+        let AttentionState { qkv: [q, k, v], out, lse, starts, how } = ops.state;
+        let shape = fused::attention_shape(&q, &k, how);
         let saved = AttentionSaved {
             q: values(&q),
             k: values(&k),
@@ -240,14 +240,14 @@ impl<C: CheckpointStrategy> Fused for Autodiff<Flex, C> {
         k: FloatTensor<Self>,
         v: FloatTensor<Self>,
         starts: Arc<[u32]>,
-        scale: f32,
+        how: (f32, Precision),
     ) -> FloatTensor<Self> {
         let ((q, q_node), (k, k_node), (v, v_node)) = (q.into_parts(), k.into_parts(), v.into_parts());
         let (q, k, v) = (contiguous(q), contiguous(k), contiguous(v));
-        let (out, lse) = fused::attention(&q, &k, &v, &starts, scale);
+        let (out, lse) = fused::attention(&q, &k, &v, &starts, how);
         match AttentionBackward.prepare::<C>([q_node, k_node, v_node]).compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
-                let state = AttentionState { qkv: [q, k, v], out: out.clone(), lse: lse.into(), starts, scale };
+                let state = AttentionState { qkv: [q, k, v], out: out.clone(), lse: lse.into(), starts, how };
                 prep.finish(state, out)
             }
             OpsKind::UnTracked(prep) => prep.finish(out),

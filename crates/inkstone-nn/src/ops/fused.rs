@@ -25,7 +25,7 @@ pub(super) trait Fused: Backend {
         k: FloatTensor<Self>,
         v: FloatTensor<Self>,
         starts: Arc<[u32]>,
-        scale: f32,
+        how: (f32, Precision),
     ) -> FloatTensor<Self>;
     fn cross_entropy(logits: FloatTensor<Self>, labels: Arc<[i32]>, losses: Arc<Mutex<Vec<f32>>>) -> FloatTensor<Self>;
 }
@@ -65,8 +65,8 @@ impl Fused for Flex {
         rotate(x, &angles, false)
     }
 
-    fn attention(q: FlexTensor, k: FlexTensor, v: FlexTensor, starts: Arc<[u32]>, scale: f32) -> FlexTensor {
-        attention(&contiguous(q), &contiguous(k), &contiguous(v), &starts, scale).0
+    fn attention(q: FlexTensor, k: FlexTensor, v: FlexTensor, starts: Arc<[u32]>, how: (f32, Precision)) -> FlexTensor {
+        attention(&contiguous(q), &contiguous(k), &contiguous(v), &starts, how).0
     }
 
     fn cross_entropy(logits: FlexTensor, labels: Arc<[i32]>, losses: Arc<Mutex<Vec<f32>>>) -> FlexTensor {
@@ -84,25 +84,27 @@ pub(super) fn rotate(x: FlexTensor, angles: &RopeAngles, inverse: bool) -> FlexT
     x
 }
 
-/// The output `[b, t, h, d]` and the log-sum-exp `[b, h, t]`.
+/// The output `[b, t, h, d]` and the log-sum-exp `[b, h, t]`; `how` as for [`attention_shape`].
 pub(super) fn attention(
     q: &FlexTensor,
     k: &FlexTensor,
     v: &FlexTensor,
     starts: &[u32],
-    scale: f32,
+    how: (f32, Precision),
 ) -> (FlexTensor, Vec<f32>) {
-    let shape = attention_shape(q, k, scale);
+    let shape = attention_shape(q, k, how);
     let mut out = Buffer::new(values(q).len());
     let mut lse = vec![0.0; shape.batch * shape.heads * shape.queries];
     kernels::attention(&mut out, &mut lse, (values(q), values(k), values(v)), starts, shape);
     (out.into_tensor(q.shape().dims::<4>()), lse)
 }
 
-pub(super) fn attention_shape(q: &FlexTensor, k: &FlexTensor, scale: f32) -> AttentionShape {
+/// `how` is the factor on the scores and the precision of products.
+pub(super) fn attention_shape(q: &FlexTensor, k: &FlexTensor, how: (f32, Precision)) -> AttentionShape {
+    let (scale, precision) = how;
     let [batch, queries, heads, head_dim] = q.shape().dims();
     let [_, keys, kv_heads, _] = k.shape().dims();
-    AttentionShape { batch, queries, keys, heads, kv_heads, head_dim, scale, precision: Precision::F32 }
+    AttentionShape { batch, queries, keys, heads, kv_heads, head_dim, scale, precision }
 }
 
 pub(super) fn cross_entropy(logits: &FlexTensor, labels: &[i32], losses: &Mutex<Vec<f32>>) -> FlexTensor {

@@ -4,6 +4,7 @@
 //!
 //! Shapes: n rows (b·t), b batch, t position, h query heads, g key heads, d head width.
 
+mod add;
 mod attention;
 mod backward;
 mod bias;
@@ -23,6 +24,7 @@ use inkstone_kernels::Precision;
 use fused::Fused;
 pub(crate) use fused::{contiguous, flat};
 
+pub use add::add;
 pub use attention::{Attention, Bias, Mask, append, attention, attention_over};
 pub use bias::add_bias;
 pub use conv1d::conv1d;

@@ -88,6 +88,11 @@ fn embedding() {
 }
 
 #[test]
+fn add() {
+    same(([5, 8], [5, 8], [1]), |x, y, _| ops::add(x.clone(), ops::add(x, y)), |x, y, _| x.clone() + (x + y));
+}
+
+#[test]
 fn rms_norm() {
     same(([5, 8], [8], [1]), |x, w, _| ops::rms_norm(x, w, 1e-3), |x, w, _| composed::rms_norm(x, w, 1e-3));
 }
@@ -152,7 +157,7 @@ fn masks_and_biases_are_what_they_say() {
         }),
     ];
     for (mask, bias, starts, sees) in cases {
-        let how = Attention { scale: 0.4, starts: starts.into(), mask, bias };
+        let how = Attention { scale: 0.4, starts: starts.into(), mask, bias, precision: Precision::F32 };
         let expected = attention_by_definition(&q, &k, &v, sees);
         close(&vec_of(ops::attention(tensor(&q, 3), tensor(&k, 5), tensor(&v, 5), &how)), &expected);
         close(&vec_of(ops::attention_over(tensor(&q, 3), (&k, &v), 2, &how)), &expected);
