@@ -278,6 +278,12 @@ pub struct Vocabulary {
 }
 
 impl ModelConfig {
+    /// The longest sequence of the model, given the context of its training.
+    pub fn positions(&self, context: usize) -> usize {
+        let Self::Llama(shape) = self;
+        shape.max_position_embeddings.unwrap_or(context)
+    }
+
     /// The architecture's `config.json`, in the spellings of transformers 5 and 4.
     pub fn config_json(&self, vocabulary: Vocabulary, context: usize) -> Value {
         let Self::Llama(shape) = self;
@@ -293,7 +299,7 @@ impl ModelConfig {
             "num_key_value_heads": shape.num_key_value_heads.unwrap_or(heads),
             "head_dim": shape.hidden_size / heads,
             "hidden_act": "silu",
-            "max_position_embeddings": shape.max_position_embeddings.unwrap_or(context),
+            "max_position_embeddings": self.positions(context),
             "initializer_range": shape.initializer_range,
             "rms_norm_eps": shape.rms_norm_eps,
             "use_cache": true,
