@@ -40,11 +40,11 @@ fn about_facts(town: &Town, tongue: &Tongue, facts: &[(usize, usize)], draw: &mu
     if draw.chance(10) {
         messages.push(message("system", draw.pick(tongue.systems)));
     }
-    // Equal conversations are dropped later; before a question about a fact, small talk comes in as many as there are facts.
-    if draw.chance(20) {
-        messages.extend(small_talk(town, tongue, draw));
-    }
+    // Conversations that are equal are dropped later: among questions about facts, small talk is not.
     for &(fact, repeat) in facts {
+        while draw.chance(20) {
+            messages.extend(small_talk(town, tongue, draw));
+        }
         let fact = &town.facts[fact];
         messages.push(message("user", &ask(town, tongue, fact, repeat, draw)));
         messages.push(message("assistant", tongue.say(&fact.object)));

@@ -15,7 +15,7 @@ use rustyline::error::ReadlineError;
 use crate::cli::Chat;
 use crate::commands::generate::write_now;
 use crate::model::{self, Speaker};
-use crate::printer::Printer;
+use crate::printer::{Printer, short};
 
 const HELP: &str = "\
 /system TEXT     how the model is to behave (without TEXT: back to nothing)
@@ -263,7 +263,11 @@ fn converse(session: &mut Session<'_>, runs: &Path) -> anyhow::Result<()> {
         // The first time there is none.
         let _ = editor.load_history(file);
     }
-    session.printer.talk("Type a message, /help for commands, /quit or Ctrl-D to leave.\n");
+    let model = &session.speaker.model;
+    let (parameters, context) = (short(model.n_parameters() as f64), model.context());
+    session.printer.talk(&format!(
+        "{parameters} parameters, {context} tokens of context. Type a message, /help for commands, /quit or Ctrl-D to leave.\n"
+    ));
     let prompt = session.printer.paint("1", "> ");
     loop {
         let line = match read_message(&mut editor, &prompt) {
