@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use inkstone_recipe::StageError;
 
+use crate::read::encoding::NOT_UTF8;
+
 /// Why texts, shards or batches could not be had.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -158,6 +160,10 @@ impl CorpusError {
                 return Some(format!("convert it first, e.g. `iconv -f {guess} -t UTF-8 IN > OUT`"));
             }
             Self::Malformed { .. } => "mend the file or leave it out; one JSON object a line is `format = \"jsonl\"`",
+            Self::TooManyBad { reason, .. } if reason.starts_with(NOT_UTF8) => {
+                "mend the line, convert the file (e.g. `iconv -f WINDOWS-1252 -t UTF-8 IN > OUT`), or raise \
+                 `max_bad_records` to leave such lines out"
+            }
             Self::TooManyBad { .. } => {
                 "is `text` the right key, and `format` the right one? Otherwise raise `max_bad_records`"
             }

@@ -1,8 +1,9 @@
 //! What the configs of both stages over texts have in common: defaults, origins, estimates.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use inkstone_recipe::stage::SOURCES;
 use inkstone_recipe::{Context, Estimate, Forecast, Input};
 
 use crate::error::CorpusError;
@@ -31,56 +32,64 @@ pub(crate) fn hundred() -> u64 {
     100
 }
 
-pub(crate) fn check_origin(from: Option<&String>, paths: &[String]) -> Result<(), String> {
-    match (from, paths) {
-        (None, []) => {
-            Err("`paths` is missing: name files, folders or patterns (or a world stage in `from`)".to_owned())
-        }
-        (Some(_), [_, ..]) => Err("`paths` and `from` can't both be set".to_owned()),
-        _ => Ok(()),
-    }
-}
-
 pub(crate) fn check_share(validation: f64) -> Result<(), String> {
     let good = (0.0..=0.5).contains(&validation);
     if good { Ok(()) } else { Err(format!("`validation` is {validation}, and must be between 0 and 0.5")) }
 }
 
-pub(crate) fn inputs(from: Option<&String>) -> Vec<Input> {
-    from.iter().map(|stage| Input { field: "from", stage: (*stage).clone(), kinds: &["world"] }).collect()
+/// Where the records of a stage come from: files that the recipe names, or a world.
+pub(crate) struct Origin<'a> {
+    pub(crate) from: Option<&'a String>,
+    pub(crate) paths: &'a [String],
+    pub(crate) format: Format,
+    /// How the names of a world's files begin.
+    pub(crate) prefix: &'static str,
 }
 
-/// The files of a world whose names begin with `prefix`, or those that the recipe names.
-pub(crate) fn sources(
-    prefix: Option<&str>,
-    paths: &[String],
-    format: Format,
-    context: &Context<'_>,
-) -> Result<Vec<Source>, CorpusError> {
-    let (files, base, format) = match prefix {
-        None => (expand(paths, &context.base, format)?, context.base.clone(), format),
-        Some(prefix) => {
-            let folder = context.input("from").folder.clone();
-            (expand(&[format!("{prefix}.*.jsonl")], &folder, Format::Jsonl)?, folder, Format::Jsonl)
+impl Origin<'_> {
+    pub(crate) fn check(&self) -> Result<(), String> {
+        match (self.from, self.paths) {
+            (None, []) => {
+                Err("`paths` is missing: name files, folders or patterns (or a world stage in `from`)".to_owned())
+            }
+            (Some(_), [_, ..]) => Err("`paths` and `from` can't both be set".to_owned()),
+            _ => Ok(()),
         }
-    };
-    files.into_iter().map(|path| Source::new(path, &base, format)).collect()
-}
+    }
 
-/// The size of what will be read, as far as it can be told before.
-pub(crate) fn forecast_bytes(
-    paths: &[String],
-    format: Format,
-    inputs: &BTreeMap<String, Forecast>,
-    prefix: &str,
-) -> Option<f64> {
-    let Some(world) = inputs.get("from") else {
-        return size_of_files(paths, Path::new("."), format);
-    };
-    let named = [format!("{prefix}_bytes"), "bytes".to_owned()];
-    let metric = named.iter().find_map(|name| world.metrics.get(name).copied());
-    let measured = || size_of_files(&[format!("{prefix}.*.jsonl")], world.folder.as_deref()?, Format::Jsonl);
-    metric.or_else(measured)
+    pub(crate) fn inputs(&self) -> Vec<Input> {
+        self.from.iter().map(|stage| Input { field: "from", stage: (*stage).clone(), kinds: &["world"] }).collect()
+    }
+
+    pub(crate) fn files(&self, base: &Path) -> Result<Vec<PathBuf>, CorpusError> {
+        expand(self.paths, base, self.format)
+    }
+
+    pub(crate) fn sources(&self, context: &Context<'_>) -> Result<Vec<Source>, CorpusError> {
+        let (files, base, format) = match self.from {
+            None => (self.files(&context.base)?, context.base.clone(), self.format),
+            Some(_) => {
+                let folder = context.input("from").folder.clone();
+                (expand(&[self.pattern()], &folder, Format::Jsonl)?, folder, Format::Jsonl)
+            }
+        };
+        files.into_iter().map(|path| Source::new(path, &base, format)).collect()
+    }
+
+    fn pattern(&self) -> String {
+        format!("{}.*.jsonl", self.prefix)
+    }
+
+    /// The size of what will be read, as far as it can be told before.
+    pub(crate) fn forecast_bytes(&self, inputs: &BTreeMap<String, Forecast>) -> Option<f64> {
+        let Some(world) = inputs.get("from") else {
+            return inputs.get(SOURCES)?.metrics.get("bytes").copied();
+        };
+        let named = [format!("{}_bytes", self.prefix), "bytes".to_owned()];
+        let metric = named.iter().find_map(|name| world.metrics.get(name).copied());
+        let measured = || size_of_files(&[self.pattern()], world.folder.as_deref()?, Format::Jsonl);
+        metric.or_else(measured)
+    }
 }
 
 fn size_of_files(paths: &[String], base: &Path, format: Format) -> Option<f64> {

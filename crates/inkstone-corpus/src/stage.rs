@@ -8,12 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::pipeline::{Body, Job, Part, Settings};
-use crate::read::source::expand;
 use crate::read::{Content, Format, Unit};
-use crate::settings::{
-    check_origin, check_share, estimate, forecast_bytes, hundred, inputs, one, one_in_twenty, one_mebibyte, sources,
-    yes,
-};
+use crate::settings::{Origin, check_share, estimate, hundred, one, one_in_twenty, one_mebibyte, yes};
 use crate::text::{cut, keys_of, kind_of, normalize, take_meta};
 
 pub use crate::pipeline::SplitKind;
@@ -98,7 +94,7 @@ impl Stage for CorpusStage {
     const SUMMARY: &'static str = "reads, normalises, deduplicates and splits texts";
 
     fn validate(config: &CorpusConfig) -> Result<(), String> {
-        check_origin(config.from.as_ref(), &config.paths)?;
+        config.origin().check()?;
         check_share(config.validation)?;
         let names = config.text.names();
         if names.is_empty() || names.iter().any(String::is_empty) {
@@ -111,23 +107,22 @@ impl Stage for CorpusStage {
     }
 
     fn inputs(config: &CorpusConfig) -> Vec<Input> {
-        inputs(config.from.as_ref())
+        config.origin().inputs()
     }
 
     fn sources(config: &CorpusConfig, base: &Path) -> Result<Vec<PathBuf>, StageError> {
-        Ok(expand(&config.paths, base, config.format)?)
+        Ok(config.origin().files(base)?)
     }
 
     fn estimate(config: &CorpusConfig, inputs: &BTreeMap<String, Forecast>, _machine: &Machine) -> Estimate {
-        let bytes = forecast_bytes(&config.paths, config.format, inputs, "texts");
+        let bytes = config.origin().forecast_bytes(inputs);
         estimate(bytes, config.validation, &["documents"], config.max_document_bytes as u64)
     }
 
     fn run(config: &CorpusConfig, context: &Context<'_>) -> Result<Metrics, StageError> {
-        let sources = sources(config.from.is_some().then_some("texts"), &config.paths, config.format, context)?;
         let job = Job {
             context,
-            sources,
+            sources: config.origin().sources(context)?,
             settings: config.settings(),
             columns: Some(config.text.names().to_vec()),
             prepare: &|content, parts| config.prepare(content, parts),
@@ -137,6 +132,10 @@ impl Stage for CorpusStage {
 }
 
 impl CorpusConfig {
+    fn origin(&self) -> Origin<'_> {
+        Origin { from: self.from.as_ref(), paths: &self.paths, format: self.format, prefix: "texts" }
+    }
+
     fn settings(&self) -> Settings {
         Settings {
             unit: self.document,

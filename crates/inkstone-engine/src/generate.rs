@@ -38,6 +38,19 @@ pub enum EngineError {
     Sampling(String),
 }
 
+impl EngineError {
+    /// What the user can do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::NoDecoder => "generate and chat want a decoder, such as llama or gpt2",
+            Self::EmptyPrompt => "give it some text to go on from",
+            Self::PromptTooLong { .. } => "shorten the text, or train a model with a larger `context`",
+            Self::UnknownToken { .. } => "the tokenizer is not the one that the model was trained with",
+            Self::Sampling(_) => return None,
+        })
+    }
+}
+
 /// Goes on from `prompt` until a stop token, `max_new_tokens`, the end of the model's context, or
 /// until `on_token` breaks. Returns the new tokens, without the stop token.
 pub fn generate(

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use inkstone_recipe::StageError;
+
 /// An error of evaluation.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -40,6 +42,20 @@ pub enum EvalError {
         /// What the model can take.
         longest: usize,
     },
+    /// A question that the model can't read.
+    #[error(
+        "the question {id} has {tokens} tokens with the chat template around it, and the model's context will be {context}"
+    )]
+    QuestionTooLong {
+        /// The question.
+        id: String,
+        /// Its tokens, those of the template included.
+        tokens: usize,
+        /// The model's context.
+        context: usize,
+        /// The stage that fixes it.
+        stage: String,
+    },
     /// The user asked to stop.
     #[error("stopped on request")]
     Interrupted,
@@ -52,4 +68,36 @@ pub enum EvalError {
     /// Trouble while generating.
     #[error(transparent)]
     Engine(#[from] inkstone_engine::EngineError),
+}
+
+impl EvalError {
+    /// What the user can do about it.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::File { .. } => "check that the file is there and can be read",
+            Self::Record { .. } => "run the recipe again: what is damaged is made anew",
+            Self::Empty { .. } => "give it at least a few words of text",
+            Self::Context { .. } => "leave --context out to use the model's own",
+            Self::QuestionTooLong { tokens, stage, .. } => {
+                return Some(format!("set `context = {}` or more in [{stage}]", (tokens + 1).next_multiple_of(16)));
+            }
+            Self::Tokenizer(error) => return error.hint(),
+            Self::Model(error) => return error.hint().map(str::to_owned),
+            Self::Engine(error) => return error.hint().map(str::to_owned),
+            Self::Interrupted => return None,
+        };
+        Some(hint.to_owned())
+    }
+}
+
+impl From<EvalError> for StageError {
+    fn from(error: EvalError) -> Self {
+        match error {
+            EvalError::Interrupted => Self::Interrupted,
+            other => {
+                let hint = other.hint();
+                Self::from_error(other, hint.as_deref())
+            }
+        }
+    }
 }

@@ -77,6 +77,12 @@ impl Question {
     }
 }
 
+/// A question as a user's turn of the chat template, up to where the answer begins.
+pub(crate) fn prompt(tokenizer: &Tokenizer, question: &Question) -> Result<Vec<u32>, EvalError> {
+    let turn = Message { role: Role::User, content: question.question.clone() };
+    Ok(tokenizer.encode_chat(&[turn], true)?)
+}
+
 /// Puts one question to a model, greedily, as a user's turn of its chat template.
 pub fn ask(
     model: &Model,
@@ -84,8 +90,7 @@ pub fn ask(
     question: &Question,
     max_new_tokens: usize,
 ) -> Result<Answered, EvalError> {
-    let turn = Message { role: Role::User, content: question.question.clone() };
-    let prompt = tokenizer.encode_chat(&[turn], true)?;
+    let prompt = prompt(tokenizer, question)?;
     let sampling = Sampling { max_new_tokens, stop_ids: tokenizer.stop_ids(), ..Sampling::greedy() };
     let ids = generate(model, &prompt, &sampling, &mut |_| ControlFlow::Continue(()))?;
     let got = tokenizer.decode(&ids)?.trim().to_owned();
@@ -101,7 +106,7 @@ pub fn ask(
 
 /// How many questions would be right if their answers were shuffled: each question gets the answer
 /// of the next question about the same relation in the same language, in an order drawn from `seed`.
-pub fn chance_hits(questions: &[Question], seed: u64) -> u64 {
+pub fn chance_hits(questions: &[&Question], seed: u64) -> u64 {
     let mut groups: BTreeMap<(&str, &str), Vec<&Question>> = BTreeMap::new();
     for question in questions {
         groups.entry((&question.lang, &question.relation)).or_default().push(question);

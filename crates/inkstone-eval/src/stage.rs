@@ -5,14 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use inkstone_models::Model;
-use inkstone_recipe::{Context, Estimate, Forecast, Input, Machine, Metrics, Stage, StageError};
+use inkstone_recipe::{Context, Estimate, Forecast, Input, Machine, Metrics, Stage, StageError, Upstream};
 use inkstone_tokenizer::Tokenizer;
+use inkstone_train::{Positions, positions_behind};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::EvalError;
 use crate::interval::wilson;
-use crate::questions::{Answered, Question, ask, chance_hits, read_questions};
+use crate::questions::{Answered, Question, ask, chance_hits, prompt, read_questions};
 
 /// The `evaluate` table of a recipe.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -72,12 +73,31 @@ impl Stage for EvaluateStage {
         Estimate { seconds: Some(models * questions * answer), ..Estimate::default() }
     }
 
-    fn run(config: &EvaluateConfig, context: &Context<'_>) -> Result<Metrics, StageError> {
-        evaluate(config, context).map_err(|error| match error {
-            EvalError::Interrupted => StageError::Interrupted,
-            error => StageError::from_error(error, None),
-        })
+    fn foresee(config: &EvaluateConfig, upstream: &Upstream<'_>) -> Result<(), StageError> {
+        Ok(check_lengths(config, upstream)?)
     }
+
+    fn run(config: &EvaluateConfig, context: &Context<'_>) -> Result<Metrics, StageError> {
+        Ok(evaluate(config, context)?)
+    }
+}
+
+/// Whether the model that is still to be trained will be able to read every question.
+fn check_lengths(config: &EvaluateConfig, upstream: &Upstream<'_>) -> Result<(), EvalError> {
+    let made = |field, kind| upstream.nearest(field, kind)?.artifact;
+    let (Some(questions), Some(tokenizer), Some(Positions { count: context, stage })) =
+        (made("questions", "world"), made("model", "tokenizer"), positions_behind("model", upstream))
+    else {
+        return Ok(());
+    };
+    let tokenizer = Tokenizer::load(&tokenizer.folder)?;
+    for question in load_questions(&questions.folder, config.limit)? {
+        let tokens = prompt(&tokenizer, &question)?.len();
+        if tokens >= context {
+            return Err(EvalError::QuestionTooLong { id: question.id, tokens, context, stage });
+        }
+    }
+    Ok(())
 }
 
 fn evaluate(config: &EvaluateConfig, context: &Context<'_>) -> Result<Metrics, EvalError> {
@@ -162,7 +182,7 @@ fn add_results(name: &str, answered: &[Answered], results: &mut Vec<serde_json::
 fn add_chance(questions: &[Question], seed: u64, results: &mut Vec<serde_json::Value>, metrics: &mut Metrics) {
     let languages: BTreeSet<&str> = questions.iter().map(|question| question.lang.as_str()).collect();
     for lang in languages {
-        let own: Vec<Question> = questions.iter().filter(|question| question.lang == lang).cloned().collect();
+        let own: Vec<&Question> = questions.iter().filter(|question| question.lang == lang).collect();
         add_result(("answers shuffled", lang), (chance_hits(&own, seed), own.len() as u64), results, metrics);
     }
 }

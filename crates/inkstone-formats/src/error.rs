@@ -129,6 +129,30 @@ pub enum FormatError {
 }
 
 impl FormatError {
+    /// What the user can do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Io { source, .. } => match source.kind() {
+                std::io::ErrorKind::NotFound => "check the spelling, and the folder that relative paths count from",
+                std::io::ErrorKind::PermissionDenied => "check who owns the file and its permissions",
+                std::io::ErrorKind::StorageFull => "the disk is full; free some space and run the same command again",
+                _ => return None,
+            },
+            Self::Header { .. }
+            | Self::Json { .. }
+            | Self::Length { .. }
+            | Self::Tensor { .. }
+            | Self::Index { .. } => {
+                "the file was cut off, damaged, or is of another program: fetch it again, or make the artifact anew \
+                 (`inkstone run` finds what is damaged)"
+            }
+            Self::Missing { .. } => {
+                "a model folder holds config.json, tokenizer.json and model.safetensors (or shards and their index)"
+            }
+            _ => return None,
+        })
+    }
+
     /// For `map_err` on what the system answered to `action` on `path`.
     pub(crate) fn io(path: &Path, action: &'static str) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();

@@ -55,3 +55,13 @@ pub enum ModelError {
     #[error(transparent)]
     Format(#[from] FormatError),
 }
+
+impl ModelError {
+    /// What the user can do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Format(error) => error.hint(),
+            _ => None,
+        }
+    }
+}

@@ -102,6 +102,12 @@ impl ModelTable {
         Ok(())
     }
 
+    /// The longest sequence of the model, given the context of its training; the context where the table is wrong.
+    pub fn positions(&self, context: usize) -> usize {
+        let Some((entry, _)) = find(&self.architecture) else { return context };
+        (entry.dimensions)(&self.with(1, context)).map_or(context, |dimensions| dimensions.positions)
+    }
+
     /// What a model of this architecture reads and what it predicts.
     pub fn kind(&self) -> Kind {
         find(&self.architecture).map_or(Kind::Decoder, |(entry, _)| entry.kind)

@@ -113,9 +113,12 @@ impl RecipeError {
             | Self::UnknownKey { suggestion, known, .. }
             | Self::NoSuchStage { suggestion, known, .. } => did_you_mean(suggestion.as_ref(), known),
             Self::MissingKind { known, .. } => did_you_mean(None, known),
-            Self::WrongValue { suggestion, .. }
-            | Self::NoSuchInput { suggestion, .. }
-            | Self::NoSuchArtifact { suggestion, .. } => did_you_mean(suggestion.as_ref(), &[]),
+            Self::WrongValue { suggestion, .. } | Self::NoSuchInput { suggestion, .. } => {
+                did_you_mean(suggestion.as_ref(), &[])
+            }
+            Self::NoSuchArtifact { suggestion, .. } => {
+                did_you_mean(suggestion.as_ref(), &[]).or_else(|| Some(LISTING.to_owned()))
+            }
             Self::Stage { source: StageError::Failed { hint, .. }, .. } => hint.clone(),
             other => other.fixed_hint().map(str::to_owned),
         }
@@ -128,6 +131,7 @@ impl RecipeError {
             Self::BadSet { .. } => "write it as stage.key=value, e.g. --set pretrain.steps=2000",
             Self::InputNotCached { .. } => "run without --only, or name the input stage in --only as well",
             Self::Busy { .. } => "wait until it has ended, or use another folder with --runs",
+            Self::NotAnArtifact { .. } => LISTING,
             Self::Newer { .. } => "update this program to the version that made the folder, or a later one",
             Self::Corrupt { .. } => "run the recipe again: what is damaged is made anew",
             Self::LinkBlocked { .. } => "move it away and run the same command again",
@@ -137,6 +141,9 @@ impl RecipeError {
         })
     }
 }
+
+/// Where to look for names.
+const LISTING: &str = "`inkstone ls` lists the artifacts";
 
 fn did_you_mean(suggestion: Option<&String>, known: &[String]) -> Option<String> {
     match suggestion {

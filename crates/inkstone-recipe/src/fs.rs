@@ -30,6 +30,11 @@ impl IoError {
                 Some("the disk is full; free some space (`inkstone gc` may help) and run the same command again")
             }
             ErrorKind::PermissionDenied => Some("check who owns the file and its permissions"),
+            ErrorKind::NotFound => Some("check the spelling, and the folder that relative paths count from"),
+            ErrorKind::IsADirectory => Some("give a file, not a folder"),
+            ErrorKind::InvalidData => Some(
+                "convert the text to UTF-8 first, e.g. `iconv -f WINDOWS-1252 -t UTF-8 IN > OUT`, with GB18030 for Chinese",
+            ),
             ErrorKind::ReadOnlyFilesystem => Some("the disk is mounted read-only; choose another folder with --runs"),
             _ => None,
         }
@@ -95,13 +100,17 @@ pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, IoError> {
 
 /// Reads a whole text file of at most `limit` bytes.
 pub fn read_to_string(path: &Path, limit: u64) -> Result<String, IoError> {
-    String::from_utf8(read(path, limit)?).map_err(|e| IoError {
-        action: "read",
-        path: path.to_path_buf(),
-        source: std::io::Error::new(
-            std::io::ErrorKind::InvalidData,
-            format!("not UTF-8 at byte {}", e.utf8_error().valid_up_to()),
-        ),
+    utf8(read(path, limit)?, 1).map_err(IoError::at("read", path))
+}
+
+/// Bytes as text; the error says where they stop being UTF-8, counting lines from `first_line`.
+pub fn utf8(bytes: Vec<u8>, first_line: u64) -> std::io::Result<String> {
+    String::from_utf8(bytes).map_err(|error| {
+        let (before, wrong) = error.as_bytes().split_at(error.utf8_error().valid_up_to());
+        let lines = before.iter().filter(|&&byte| byte == b'\n').count() as u64;
+        let column = before.len() - before.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1) + 1;
+        let text = format!("not UTF-8: byte 0x{:02X} at line {}, column {column}", wrong[0], first_line + lines);
+        std::io::Error::new(std::io::ErrorKind::InvalidData, text)
     })
 }
 

@@ -1,5 +1,6 @@
 //! What a run would do: which stages are cached, why the others are not, and what they will cost.
 
+use std::cell::LazyCell;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -11,7 +12,7 @@ use crate::manifest::{Artifact, ContentId, Cost, Key};
 use crate::recipe::Recipe;
 use crate::registry::Registry;
 use crate::run::Options;
-use crate::stage::{Estimate, Forecast, Machine};
+use crate::stage::{Estimate, Forecast, Machine, SOURCES};
 use crate::store::Store;
 use crate::survey::{Finding, Surveyor};
 
@@ -53,6 +54,9 @@ pub struct PlannedStage {
     pub measured: Option<Cost>,
 }
 
+/// Measures the machine, in about half a second.
+pub type Measure<'a> = &'a dyn Fn() -> Machine;
+
 /// Says what [`crate::run()`] would do. Takes no lock and writes nothing but the cache of source hashes.
 pub fn plan(
     recipe: &Recipe,
@@ -61,15 +65,16 @@ pub fn plan(
     options: &Options,
     machine: &Machine,
 ) -> Result<Plan, RecipeError> {
-    plan_graph(&Graph::build(recipe, registry)?, &recipe.base, store, (options, machine))
+    plan_graph(&Graph::build(recipe, registry)?, &recipe.base, store, (options, &|| machine.clone()))
 }
 
 pub(crate) fn plan_graph(
     graph: &Graph,
     base: &Path,
     store: &Store,
-    (options, machine): (&Options, &Machine),
+    (options, measure): (&Options, Measure<'_>),
 ) -> Result<Plan, RecipeError> {
+    let machine = LazyCell::new(measure);
     let selected = graph.select(options)?;
     let mut surveyor = Surveyor::new(graph, store, base.to_path_buf());
     let (mut done, mut forecasts, mut stages) = (Vec::new(), Vec::new(), Vec::new());
@@ -77,7 +82,7 @@ pub(crate) fn plan_graph(
         let finding = surveyor.look(done.len(), &done)?;
         let estimate = match recorded(&finding, selected) {
             Some(estimate) => estimate,
-            None => node.bound.estimate(&inputs(node, &forecasts), machine),
+            None => node.bound.estimate(&inputs(node, &forecasts, &finding), &machine),
         };
         forecasts.push(forecast(finding.artifact.as_ref(), &estimate));
         stages.push(planned(node, selected, &finding, (estimate, store)));
@@ -121,9 +126,12 @@ fn planned(
     }
 }
 
-fn inputs(node: &StageNode, forecasts: &[Forecast]) -> BTreeMap<String, Forecast> {
+fn inputs(node: &StageNode, forecasts: &[Forecast], finding: &Finding) -> BTreeMap<String, Forecast> {
     let known = |index: usize| forecasts.get(index).cloned().unwrap_or_default();
-    node.edges.iter().map(|e| (e.field.clone(), known(e.index))).collect()
+    let bytes: u64 = finding.sources.iter().map(|source| source.entry.bytes).sum();
+    let sources = Forecast { metrics: BTreeMap::from([("bytes".to_owned(), bytes as f64)]), ..Forecast::default() };
+    let own = std::iter::once((SOURCES.to_owned(), sources));
+    node.edges.iter().map(|e| (e.field.clone(), known(e.index))).chain(own).collect()
 }
 
 /// What later stages may count on: measured where there is an artifact, else estimated.

@@ -13,6 +13,7 @@ use crate::manifest::Metrics;
 use crate::stage::{Context, Estimate, Forecast, ImplicitStage, Input, Machine, Stage, StageError};
 use crate::suggest::nearest;
 use crate::tree::{Node, Place};
+use crate::upstream::Upstream;
 
 /// The stage kinds that a program knows.
 #[derive(Default)]
@@ -73,6 +74,7 @@ pub(crate) trait Bound {
     fn sources(&self, base: &Path) -> Result<Vec<PathBuf>, StageError>;
     fn implicit(&self) -> Vec<ImplicitStage>;
     fn estimate(&self, inputs: &BTreeMap<String, Forecast>, machine: &Machine) -> Estimate;
+    fn foresee(&self, upstream: &Upstream<'_>) -> Result<(), StageError>;
     fn run(&self, context: &Context<'_>) -> Result<Metrics, StageError>;
 }
 
@@ -176,6 +178,10 @@ impl<S: Stage> Bound for With<S> {
 
     fn estimate(&self, inputs: &BTreeMap<String, Forecast>, machine: &Machine) -> Estimate {
         S::estimate(&self.config, inputs, machine)
+    }
+
+    fn foresee(&self, upstream: &Upstream<'_>) -> Result<(), StageError> {
+        S::foresee(&self.config, upstream)
     }
 
     fn run(&self, context: &Context<'_>) -> Result<Metrics, StageError> {

@@ -10,12 +10,13 @@ use crate::fs;
 use crate::graph::{Edge, Graph, Selected, StageNode};
 use crate::manifest::Artifact;
 use crate::plan;
+use crate::plan::Measure;
 use crate::progress::{Interrupt, Progress};
 use crate::recipe::Recipe;
 use crate::registry::Registry;
-use crate::stage::Machine;
 use crate::store::Store;
 use crate::survey::{Finding, Surveyor};
+use crate::upstream::Upstream;
 
 /// What to run and how.
 #[derive(Debug, Clone)]
@@ -42,8 +43,8 @@ pub struct RunEnvironment<'a> {
     pub command: String,
     /// The instruction set that computes, e.g. `x86_64 avx512f f32`.
     pub numeric_path: String,
-    /// The measured machine; without it no prediction is stored.
-    pub machine: Option<Machine>,
+    /// Measures the machine, once and only if a stage has to be made; without it no prediction is stored.
+    pub measure: Option<Measure<'a>>,
     /// Where progress is shown.
     pub progress: &'a dyn Progress,
     /// The user's wish to stop.
@@ -109,10 +110,10 @@ fn predict(
     store: &Store,
     (options, environment): (&Options, &RunEnvironment<'_>),
 ) -> Result<BTreeMap<String, Value>, RecipeError> {
-    let Some(machine) = &environment.machine else {
+    let Some(measure) = environment.measure else {
         return Ok(BTreeMap::new());
     };
-    let plan = plan::plan_graph(graph, &recipe.base, store, (options, machine))?;
+    let plan = plan::plan_graph(graph, &recipe.base, store, (options, measure))?;
     let json = |estimate| serde_json::to_value(estimate).unwrap_or_default();
     Ok(plan.stages.into_iter().map(|s| (s.name, json(s.estimate))).collect())
 }
@@ -199,6 +200,7 @@ impl Runner<'_> {
         let Some(key) = finding.key.clone() else {
             return Err(RecipeError::InputNotCached { stage: node.name.clone(), input: "an input".to_owned() });
         };
+        self.foresee(index, done)?;
         let job = Job {
             stage: &node.name,
             recipe: &self.graph.name,
@@ -212,6 +214,16 @@ impl Runner<'_> {
             predicted: self.predicted.get(&node.name).cloned(),
         };
         execute(&job, self.surveyor.store, self.environment).map(Some)
+    }
+
+    /// Asks this stage and all after it whether they can already tell that they will fail.
+    fn foresee(&self, index: usize, done: &[Option<Artifact>]) -> Result<(), RecipeError> {
+        let nodes = &self.graph.nodes;
+        for (index, node) in nodes.iter().enumerate().skip(index).filter(|(index, _)| self.selected[*index].wanted) {
+            let failed = |source| RecipeError::Stage { stage: node.name.clone(), source };
+            node.bound.foresee(&Upstream { nodes, done, index }).map_err(failed)?;
+        }
+        Ok(())
     }
 
     /// Takes damaged artifacts out of the store; says whether an input was among them. Inputs are

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::manifest::{Artifact, Metrics};
 use crate::progress::{Interrupt, Progress};
+use crate::upstream::Upstream;
 
 /// One kind of stage (`kind = "corpus"`): a config, the artifacts it reads, what it will cost and
 /// what it does.
@@ -48,8 +49,15 @@ pub trait Stage: Send + Sync + 'static {
     }
 
     /// What the stage would make and cost. `inputs` holds, by field, the measured metrics of a
-    /// cached input or the estimate of one that is still to be made.
+    /// cached input or the estimate of one that is still to be made; and under [`SOURCES`], as
+    /// `bytes`, the size of the files that the stage reads from outside.
     fn estimate(config: &Self::Config, inputs: &BTreeMap<String, Forecast>, machine: &Machine) -> Estimate;
+
+    /// Refuses what can be seen to fail long before it fails: asked before each stage that has to be made, so that nobody waits
+    /// for inputs that will not do.
+    fn foresee(_config: &Self::Config, _upstream: &Upstream<'_>) -> Result<(), StageError> {
+        Ok(())
+    }
 
     /// Does the work: reads `context.input(field)`, writes into `context.out()`.
     ///
@@ -58,6 +66,9 @@ pub trait Stage: Send + Sync + 'static {
     /// those below `logs/`, must depend on config, inputs and seed only.
     fn run(config: &Self::Config, context: &Context<'_>) -> Result<Metrics, StageError>;
 }
+
+/// Where the forecasts of a stage's inputs keep the size of its sources; no field has such a name.
+pub const SOURCES: &str = "(sources)";
 
 /// A stage that another one reads.
 #[derive(Debug, Clone, PartialEq, Eq)]

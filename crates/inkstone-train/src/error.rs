@@ -59,14 +59,6 @@ pub enum TrainError {
         /// The tokens of the training split.
         tokens: u64,
     },
-    /// A model for another tokenizer.
-    #[error("the model has {model} token ids, the tokens were made with a vocabulary of {tokens}")]
-    OtherVocabulary {
-        /// `vocab_size` of the model.
-        model: usize,
-        /// `vocab_size` of the shard.
-        tokens: usize,
-    },
     /// Trouble with the token shards.
     #[error(transparent)]
     Corpus(#[from] inkstone_corpus::CorpusError),
@@ -84,20 +76,36 @@ pub enum TrainError {
     Interrupted,
 }
 
-impl From<TrainError> for StageError {
-    fn from(error: TrainError) -> Self {
-        let hint = match &error {
-            TrainError::Interrupted => return Self::Interrupted,
-            TrainError::NotFinite { .. } => {
+impl TrainError {
+    /// What the user can do about it.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::NotFinite { .. } => {
                 "lower optimizer.learning_rate, lengthen schedule.warmup or clip harder; the checkpoint before this step is kept"
             }
-            TrainError::Checkpoint { .. } | TrainError::CheckpointFile(_) | TrainError::Log { .. } => {
+            Self::Checkpoint { .. } | Self::CheckpointFile(_) | Self::Log { .. } => {
                 "free some space or fix the permissions; the same command goes on from the last good checkpoint"
             }
-            TrainError::ContextTooLong { .. } => "set `context` to less, or give the recipe more texts",
-            TrainError::NoTokens { .. } => "give the corpus more texts, or a larger `validation` share",
-            _ => return Self::from_error(error, None),
+            Self::ContextTooLong { .. } => "set `context` to less, or give the recipe more texts",
+            Self::NoTokens { .. } => "give the corpus more texts, or a larger `validation` share",
+            Self::Corpus(error) => return error.hint(),
+            Self::Tokenizer(error) => return error.hint(),
+            Self::Model(error) => return error.hint().map(str::to_owned),
+            Self::Engine(error) => return error.hint().map(str::to_owned),
+            Self::Interrupted => return None,
         };
-        Self::from_error(error, Some(hint))
+        Some(hint.to_owned())
+    }
+}
+
+impl From<TrainError> for StageError {
+    fn from(error: TrainError) -> Self {
+        match error {
+            TrainError::Interrupted => Self::Interrupted,
+            other => {
+                let hint = other.hint();
+                Self::from_error(other, hint.as_deref())
+            }
+        }
     }
 }

@@ -21,5 +21,5 @@ pub mod trainer;
 pub mod validation;
 
 pub use error::TrainError;
-pub use pretrain::PretrainStage;
+pub use pretrain::{Positions, PretrainStage, positions_behind};
 pub use sft::SftStage;

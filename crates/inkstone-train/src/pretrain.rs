@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use inkstone_models::{Kind, Model, ModelTable, Vocabulary};
-use inkstone_recipe::{Context, Estimate, Forecast, ImplicitStage, Input, Machine, Metrics, Stage, StageError};
+use inkstone_recipe::{
+    Context, Estimate, Forecast, ImplicitStage, Input, Machine, Metrics, Stage, StageError, Upstream,
+};
 use inkstone_tokenizer::Tokenizer;
 
 use crate::config::training_stage_config;
@@ -26,6 +28,22 @@ training_stage_config! {
         #[serde(default = "crate::config::yes")]
         append_eos: bool,
     }
+}
+
+/// The longest sequence of the model behind the input `field` of a stage, before there is one.
+pub fn positions_behind(field: &str, upstream: &Upstream<'_>) -> Option<Positions> {
+    let pretrain = upstream.nearest(field, PretrainStage::KIND)?;
+    let config: PretrainConfig = serde_json::from_value(pretrain.config.clone()).ok()?;
+    Some(Positions { count: config.model.positions(config.context), stage: pretrain.name.to_owned() })
+}
+
+/// The longest sequence of a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Positions {
+    /// In tokens.
+    pub count: usize,
+    /// The stage that fixes it.
+    pub stage: String,
 }
 
 /// The `pretrain` stage.

@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 
 use inkstone_models::Model;
-use inkstone_recipe::{Context, Estimate, Forecast, ImplicitStage, Input, Machine, Metrics, Stage, StageError};
+use inkstone_recipe::{
+    Context, Estimate, Forecast, ImplicitStage, Input, Machine, Metrics, Stage, StageError, Upstream,
+};
 use inkstone_tokenizer::Tokenizer;
 
 use crate::TrainError;
 use crate::config::training_stage_config;
 use crate::data::Data;
 use crate::objective::{Instruction, Objective};
+use crate::pretrain::positions_behind;
 use crate::probe;
 use crate::stage::finish;
 use crate::trainer::{Run, train};
@@ -55,20 +58,17 @@ impl Stage for SftStage {
         probe::estimate(&shape, &config.training(), inputs, machine)
     }
 
+    fn foresee(config: &SftConfig, upstream: &Upstream<'_>) -> Result<(), StageError> {
+        positions_behind("base", upstream).map_or(Ok(()), |positions| fits(config.context, positions.count))
+    }
+
     fn run(config: &SftConfig, context: &Context<'_>) -> Result<Metrics, StageError> {
         let training = config.training();
         let base = &context.input("base").folder;
         let tokenizer = Tokenizer::load(base).map_err(TrainError::from)?;
         let device = inkstone_nn::training_device();
         let model = Model::load(base, training.precision.into(), &device).map_err(TrainError::from)?;
-        if training.context > model.context() {
-            let message = format!(
-                "`context` is {}, more than the {} positions of the base model",
-                training.context,
-                model.context()
-            );
-            return Err(StageError::failed(message, "set `context` to at most that"));
-        }
+        fits(training.context, model.context())?;
         let pad_id = tokenizer.pad().unwrap_or(0);
         let mut data = Data::open(&context.input("tokens").folder, &training, &Instruction, context.seed, pad_id)?;
         let run = Run {
@@ -81,4 +81,13 @@ impl Stage for SftStage {
         let trained = train(model, (&mut data.train, data.validation.as_mut()), &run)?;
         finish(&trained, &run, base)
     }
+}
+
+/// Whether the base model can read a row of the training.
+fn fits(context: usize, positions: usize) -> Result<(), StageError> {
+    if context <= positions {
+        return Ok(());
+    }
+    let message = format!("`context` is {context}, more than the {positions} positions of the base model");
+    Err(StageError::failed(message, format!("set `context` to at most {positions}, or that of the base model to more")))
 }

@@ -1,6 +1,14 @@
 //! The way out of an error, where the user can act.
 
+use std::error::Error;
+
+use inkstone_engine::EngineError;
+use inkstone_eval::EvalError;
+use inkstone_formats::FormatError;
+use inkstone_models::ModelError;
 use inkstone_recipe::RecipeError;
+use inkstone_recipe::fs::IoError;
+use inkstone_tokenizer::TokenizerError;
 
 /// An error with a hint of the program's own.
 #[derive(Debug)]
@@ -15,7 +23,7 @@ impl std::fmt::Display for Hinted {
     }
 }
 
-impl std::error::Error for Hinted {}
+impl Error for Hinted {}
 
 /// An error that says what is wrong and what to do.
 pub(crate) fn hinted(message: impl Into<String>, hint: impl Into<String>) -> anyhow::Error {
@@ -24,14 +32,22 @@ pub(crate) fn hinted(message: impl Into<String>, hint: impl Into<String>) -> any
 
 /// The hint of the first cause that has one.
 pub(crate) fn hint_of(error: &anyhow::Error) -> Option<String> {
-    error.chain().find_map(|cause| {
-        let own = cause.downcast_ref::<Hinted>().map(|error| error.hint.clone());
-        let recipe = || cause.downcast_ref::<RecipeError>().and_then(RecipeError::hint);
-        let tokenizer = || {
-            cause
-                .downcast_ref::<inkstone_tokenizer::TokenizerError>()
-                .and_then(inkstone_tokenizer::TokenizerError::hint)
-        };
-        own.or_else(recipe).or_else(tokenizer)
-    })
+    error.chain().find_map(hint_of_cause)
+}
+
+fn hint_of_cause(cause: &(dyn Error + 'static)) -> Option<String> {
+    let own = |error: &Hinted| Some(error.hint.clone());
+    ask(cause, own)
+        .or_else(|| ask(cause, RecipeError::hint))
+        .or_else(|| ask(cause, |error: &IoError| error.hint().map(str::to_owned)))
+        .or_else(|| ask(cause, TokenizerError::hint))
+        .or_else(|| ask(cause, EvalError::hint))
+        .or_else(|| ask(cause, |error: &EngineError| error.hint().map(str::to_owned)))
+        .or_else(|| ask(cause, |error: &ModelError| error.hint().map(str::to_owned)))
+        .or_else(|| ask(cause, |error: &FormatError| error.hint().map(str::to_owned)))
+}
+
+/// What an error of type `E` advises.
+fn ask<E: Error + 'static>(cause: &(dyn Error + 'static), hint: impl Fn(&E) -> Option<String>) -> Option<String> {
+    cause.downcast_ref::<E>().and_then(hint)
 }

@@ -1,7 +1,7 @@
 //! What this machine is and can do.
 
 use inkstone_kernels::isa;
-use inkstone_recipe::{Interrupt, Machine, RunEnvironment};
+use inkstone_recipe::{Interrupt, Machine, Measure, RunEnvironment};
 
 use crate::printer::Printer;
 
@@ -20,13 +20,13 @@ pub(crate) fn measured() -> Machine {
 pub(crate) fn environment<'a>(
     printer: &'a Printer,
     interrupt: &'a Interrupt,
-    machine: Option<Machine>,
+    measure: Option<Measure<'a>>,
 ) -> RunEnvironment<'a> {
     RunEnvironment {
         program: env!("CARGO_PKG_VERSION").to_owned(),
         command: std::env::args().collect::<Vec<_>>().join(" "),
         numeric_path: isa::numeric_path(),
-        machine,
+        measure,
         progress: printer,
         interrupt,
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use inkstone_engine::Sampling;
 use inkstone_models::Model;
-use inkstone_recipe::Store;
+use inkstone_recipe::{Artifact, Store};
 use inkstone_tokenizer::Tokenizer;
 
 use crate::cli;
@@ -25,7 +25,7 @@ pub(crate) fn folder(reference: &str, runs: &Path) -> anyhow::Result<PathBuf> {
     if path.join("config.json").is_file() {
         return Ok(path.to_owned());
     }
-    if path.exists() {
+    if path.exists() && Artifact::open(path).is_err() {
         return Err(hinted(
             format!("{reference} is no model folder: it has no config.json"),
             "give a folder with config.json, model.safetensors and tokenizer.json",
@@ -34,7 +34,11 @@ pub(crate) fn folder(reference: &str, runs: &Path) -> anyhow::Result<PathBuf> {
     let found = runs.is_dir().then(|| Store::open(runs)).transpose()?.and_then(|store| store.find(reference).ok());
     match found {
         Some(artifact) if artifact.folder.join("config.json").is_file() => Ok(artifact.folder),
-        _ => Err(hinted(
+        Some(artifact) => Err(hinted(
+            format!("{reference} is no model: it was made by a stage of kind `{}`", artifact.manifest.kind),
+            "models are made by stages of kind `pretrain` and `sft`; `inkstone ls` lists them",
+        )),
+        None => Err(hinted(
             format!("there is no model {reference}"),
             "`inkstone ls` shows the artifacts; `inkstone run` makes one",
         )),

@@ -9,12 +9,8 @@ use serde_json::Value;
 
 use super::parse::parse_record;
 use crate::pipeline::{Body, Job, Part, Settings, SplitKind};
-use crate::read::source::expand;
 use crate::read::{Content, Format, Unit};
-use crate::settings::{
-    check_origin, check_share, estimate, forecast_bytes, hundred, inputs, one, one_in_twenty, one_mebibyte, sources,
-    yes,
-};
+use crate::settings::{Origin, check_share, estimate, hundred, one, one_in_twenty, one_mebibyte, yes};
 use crate::text::take_meta;
 
 /// Reads chat data; see [`ChatConfig`].
@@ -59,7 +55,7 @@ impl Stage for ChatStage {
     const SUMMARY: &'static str = "reads, deduplicates and splits conversations";
 
     fn validate(config: &ChatConfig) -> Result<(), String> {
-        check_origin(config.from.as_ref(), &config.paths)?;
+        config.origin().check()?;
         check_share(config.validation)?;
         if config.format == Format::Text {
             return Err("`format` can't be \"text\": conversations have keys".to_owned());
@@ -68,21 +64,26 @@ impl Stage for ChatStage {
     }
 
     fn inputs(config: &ChatConfig) -> Vec<Input> {
-        inputs(config.from.as_ref())
+        config.origin().inputs()
     }
 
     fn sources(config: &ChatConfig, base: &Path) -> Result<Vec<PathBuf>, StageError> {
-        Ok(expand(&config.paths, base, config.format)?)
+        Ok(config.origin().files(base)?)
     }
 
     fn estimate(config: &ChatConfig, inputs: &BTreeMap<String, Forecast>, _machine: &Machine) -> Estimate {
-        let bytes = forecast_bytes(&config.paths, config.format, inputs, "instructions");
+        let bytes = config.origin().forecast_bytes(inputs);
         estimate(bytes, config.validation, &["documents", "conversations"], one_mebibyte() as u64)
     }
 
     fn run(config: &ChatConfig, context: &Context<'_>) -> Result<Metrics, StageError> {
-        let sources = sources(config.from.is_some().then_some("instructions"), &config.paths, config.format, context)?;
-        let job = Job { context, sources, settings: config.settings(), columns: None, prepare: &prepare };
+        let job = Job {
+            context,
+            sources: config.origin().sources(context)?,
+            settings: config.settings(),
+            columns: None,
+            prepare: &prepare,
+        };
         let mut metrics = job.run()?;
         for split in ["", "train_", "validation_"] {
             if let Some(count) = metrics.get(&format!("{split}documents")).cloned() {
@@ -94,6 +95,10 @@ impl Stage for ChatStage {
 }
 
 impl ChatConfig {
+    fn origin(&self) -> Origin<'_> {
+        Origin { from: self.from.as_ref(), paths: &self.paths, format: self.format, prefix: "instructions" }
+    }
+
     fn settings(&self) -> Settings {
         Settings {
             unit: Unit::Line,

@@ -1,5 +1,7 @@
 //! A permutation of any size without a table.
 
+use crate::mix::{INCREMENT, finalise};
+
 /// Rounds of the Feistel network; four already pass for random, more cost nothing here.
 const ROUNDS: u64 = 6;
 
@@ -46,12 +48,9 @@ impl Permutation {
     }
 }
 
-/// The finaliser of `SplitMix64` (Steele, Lea and Flood, 2014).
+/// One step of `SplitMix64` from `value`.
 pub(crate) fn mix(value: u64) -> u64 {
-    let mut z = value.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    z = (z ^ z >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ z >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ z >> 31
+    finalise(value.wrapping_add(INCREMENT))
 }
 
 #[cfg(test)]

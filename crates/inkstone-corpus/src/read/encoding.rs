@@ -11,7 +11,9 @@ pub(crate) fn check(sample: &[u8]) -> Result<usize, &'static str> {
 }
 
 fn without_mark(sample: &[u8]) -> Option<&'static str> {
-    utf16(sample).or_else(|| is_gb18030(sample).then_some("GB18030"))
+    utf16(sample)
+        .or_else(|| is_gb18030(sample).then_some("GB18030"))
+        .or_else(|| is_western(sample).then_some("WINDOWS-1252"))
 }
 
 /// Latin text in UTF-16 has a zero in every other byte.
@@ -25,15 +27,28 @@ fn utf16(sample: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// Whether the bytes are mostly wrong as UTF-8, and right as the two-byte codes of GBK/GB18030. A
-/// stray wrong byte in a good file must not count.
+/// How many wrong sequences are enough for a guess: a stray wrong byte in a good file must not count.
+const ENOUGH: usize = 8;
+
+/// Whether the bytes are mostly wrong as UTF-8, and right as the two-byte codes of GBK/GB18030.
 fn is_gb18030(sample: &[u8]) -> bool {
-    let (mut wrong, mut right) = (0, 0);
-    for chunk in sample.utf8_chunks() {
-        wrong += usize::from(!chunk.invalid().is_empty());
-        right += chunk.valid().chars().filter(|c| !c.is_ascii()).count();
-    }
-    wrong > right && gb_pairs(sample).is_some_and(|pairs| pairs >= 8)
+    let (wrong, right) = verdicts(sample);
+    wrong > right && gb_pairs(sample).is_some_and(|pairs| pairs >= ENOUGH)
+}
+
+/// Whether the bytes are mostly wrong as UTF-8, and a text all the same: single high bytes among ASCII.
+fn is_western(sample: &[u8]) -> bool {
+    let (wrong, right) = verdicts(sample);
+    let binary = sample.iter().any(|&byte| byte < b' ' && !matches!(byte, b'\t' | b'\n' | b'\r' | 0x0C | 0x1B));
+    wrong >= ENOUGH && wrong > right && !binary
+}
+
+/// Sequences of bytes that are wrong as UTF-8, and characters beyond ASCII that are right.
+fn verdicts(sample: &[u8]) -> (usize, usize) {
+    sample.utf8_chunks().fold((0, 0), |(wrong, right), chunk| {
+        let beyond_ascii = chunk.valid().chars().filter(|c| !c.is_ascii()).count();
+        (wrong + usize::from(!chunk.invalid().is_empty()), right + beyond_ascii)
+    })
 }
 
 /// The number of two-byte codes, `None` if there is a byte that can't be one. A code cut by the
@@ -51,10 +66,13 @@ fn gb_pairs(sample: &[u8]) -> Option<usize> {
     Some(pairs)
 }
 
+/// How the complaint about a wrong byte begins.
+pub(crate) const NOT_UTF8: &str = "not UTF-8";
+
 /// Where and how `bytes` stop being UTF-8, for a bad record.
 pub(crate) fn complaint(error: std::str::Utf8Error, bytes: &[u8]) -> String {
     let at = error.valid_up_to();
-    format!("not UTF-8: byte 0x{:02X} at column {}", bytes.get(at).copied().unwrap_or_default(), at + 1)
+    format!("{NOT_UTF8}: byte 0x{:02X} at column {}", bytes.get(at).copied().unwrap_or_default(), at + 1)
 }
 
 #[cfg(test)]
@@ -70,6 +88,8 @@ mod tests {
         assert_eq!(check(b"\0h\0e\0l\0l\0o\0 \0y\0o\0u"), Err("UTF-16BE"));
         let gbk = b"\xc9\xbd\xd6\xd0\xba\xce\xcb\xf9\xd3\xd0\xa3\xac\xc1\xeb\xc9\xcf\xb6\xe0\xb0\xd7\xd4\xc6";
         assert_eq!(check(gbk), Err("GB18030"));
+        assert_eq!(check(&b"caf\xe9 na\xefve d\xe9j\xe0 vu\n".repeat(3)), Err("WINDOWS-1252"));
+        assert_eq!(check(&b"\x7fELF\x02\x01\x00\xe9\xef\xe0".repeat(9)), Ok(0));
     }
 
     #[test]

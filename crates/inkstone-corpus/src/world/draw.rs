@@ -1,6 +1,8 @@
 //! Draws that depend on (seed, purpose, index) only, so that one document can be written without
 //! the ones before it.
 
+use crate::mix::{INCREMENT, finalise};
+
 /// A stream of draws for one purpose.
 #[derive(Debug, Clone)]
 pub(crate) struct Draw {
@@ -14,12 +16,12 @@ impl Draw {
         let name = purpose
             .bytes()
             .fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
-        Self { key: mix(mix(seed ^ name).wrapping_add(index as u64)), count: 0 }
+        Self { key: finalise(finalise(seed ^ name).wrapping_add(index as u64)), count: 0 }
     }
 
     fn next(&mut self) -> u64 {
         self.count += 1;
-        mix(self.key.wrapping_add(self.count.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
+        finalise(self.key.wrapping_add(self.count.wrapping_mul(INCREMENT)))
     }
 
     /// A number below `n`; 0 where `n` is 0.
@@ -48,11 +50,4 @@ impl Draw {
         }
         order
     }
-}
-
-/// `SplitMix64`'s finaliser (Steele, Lea, Flood 2014).
-fn mix(mut z: u64) -> u64 {
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }

@@ -79,7 +79,7 @@ pub struct WorldStage;
 impl Stage for WorldStage {
     type Config = WorldConfig;
     const KIND: &'static str = "world";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const SUMMARY: &'static str = "draws a town from the seed, and writes texts, conversations and questions about it";
 
     fn validate(config: &WorldConfig) -> Result<(), String> {

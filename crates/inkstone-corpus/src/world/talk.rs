@@ -40,7 +40,11 @@ fn about_facts(town: &Town, tongue: &Tongue, facts: &[(usize, usize)], draw: &mu
     if draw.chance(10) {
         messages.push(message("system", draw.pick(tongue.systems)));
     }
+    // Conversations that are equal are dropped later: among questions about facts, small talk is not.
     for &(fact, repeat) in facts {
+        while draw.chance(20) {
+            messages.extend(small_talk(town, tongue, draw));
+        }
         let fact = &town.facts[fact];
         messages.push(message("user", &ask(town, tongue, fact, repeat, draw)));
         messages.push(message("assistant", tongue.say(&fact.object)));
@@ -64,18 +68,21 @@ fn ask(town: &Town, tongue: &Tongue, fact: &Fact, repeat: usize, draw: &mut Draw
 /// Small talk, sums, and what nobody can know.
 fn other(town: &Town, tongue: &Tongue, draw: &mut Draw) -> Messages {
     let (question, answer) = match draw.below(4) {
+        2 | 3 => return small_talk(town, tongue, draw).into(),
         0 => {
             let (question, answer) = draw.pick(tongue.unknown);
             let somebody = &town.entities[draw.below(town.people().max(1))];
             (question.replace("{S}", tongue.say(&somebody.name)), answer.to_owned())
         }
-        1 => sum(tongue, draw),
-        _ => {
-            let (question, answer) = draw.pick(tongue.greetings);
-            (question.to_owned(), answer.replace("{T}", tongue.say(&town.name)))
-        }
+        _ => sum(tongue, draw),
     };
     vec![message("user", &question), message("assistant", &answer)]
+}
+
+/// A greeting, thanks, or a question about the assistant, with its answer.
+fn small_talk(town: &Town, tongue: &Tongue, draw: &mut Draw) -> [Value; 2] {
+    let (question, answer) = draw.pick(tongue.greetings);
+    [message("user", question), message("assistant", &answer.replace("{T}", tongue.say(&town.name)))]
 }
 
 fn sum(tongue: &Tongue, draw: &mut Draw) -> (String, String) {

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::io::Write;
 
 use inkstone_corpus::{ChatStage, CorpusStage, Split};
-use inkstone_recipe::{Machine, Stage};
+use inkstone_recipe::stage::SOURCES;
+use inkstone_recipe::{Forecast, Machine, Stage};
 use serde_json::json;
 
 use crate::support::{Desk, message};
@@ -215,10 +216,10 @@ fn a_world_gives_its_texts_and_its_instructions() {
 
 #[test]
 fn the_size_is_foretold() {
-    let desk = Desk::with(&[("a.txt", &[b'x'; 5000])]);
-    let path = desk.folder.path().join("a.txt");
-    let config = serde_json::from_value(json!({ "paths": [path], "validation": 0.1 })).unwrap();
-    let estimate = CorpusStage::estimate(&config, &BTreeMap::new(), &Machine::default());
+    let sources = Forecast { metrics: BTreeMap::from([("bytes".to_owned(), 5000.0)]), ..Forecast::default() };
+    let config = serde_json::from_value(json!({ "paths": ["a.txt"], "validation": 0.1 })).unwrap();
+    let inputs = BTreeMap::from([(SOURCES.to_owned(), sources)]);
+    let estimate = CorpusStage::estimate(&config, &inputs, &Machine::default());
     assert_eq!((estimate.metrics["bytes"], estimate.metrics["train_bytes"]), (5000.0, 4500.0));
     assert!(estimate.seconds.unwrap() > 0.0 && estimate.peak_bytes.unwrap() > 0);
 }

@@ -180,7 +180,7 @@ fn missing_files_are_named() {
     assert!(error.to_string().contains("none.toml"), "{error}");
     std::fs::write(bench.path("bad.toml"), b"name = \"\xff\"").unwrap();
     let error = Recipe::load(&bench.path("bad.toml"), &[]).unwrap_err();
-    assert!(error.to_string().contains("not UTF-8 at byte 8"), "{error}");
+    assert!(error.to_string().contains("not UTF-8: byte 0xFF at line 1, column 9"), "{error}");
     std::fs::remove_file(bench.path("texts/b.txt")).unwrap();
     let error = bench.run_with(RECIPE, &[], &Options::default()).unwrap_err();
     assert!(error.to_string().contains("texts/b.txt"), "{error}");

@@ -22,7 +22,7 @@ fn child() {
         program: "0.1.0".to_owned(),
         command: "child".to_owned(),
         numeric_path: "none".to_owned(),
-        machine: None,
+        measure: None,
         progress: &Silent,
         interrupt: &inkstone_recipe::Interrupt::default(),
     };

@@ -355,7 +355,7 @@ impl Bench {
             program: "0.1.0".to_owned(),
             command: "toy run".to_owned(),
             numeric_path: "none".to_owned(),
-            machine: Some(Machine::default()),
+            measure: Some(&Machine::default),
             progress: &self.talk,
             interrupt: &self.interrupt,
         }

@@ -1,6 +1,6 @@
 //! `inkstone chat`.
 
-use std::io::{IsTerminal, Read, Write};
+use std::io::{BufRead, IsTerminal, Read, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -8,17 +8,19 @@ use std::process::ExitCode;
 use inkstone_corpus::chat::{Message, Role};
 use inkstone_engine::Sampling;
 use inkstone_recipe::Interrupt;
+use inkstone_recipe::fs::{IoError, utf8};
 use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
 
 use crate::cli::Chat;
 use crate::commands::generate::write_now;
 use crate::model::{self, Speaker};
-use crate::printer::Printer;
+use crate::printer::{Printer, short};
 
 const HELP: &str = "\
 /system TEXT     how the model is to behave (without TEXT: back to nothing)
 /set KEY=VALUE   temperature, top_k, top_p, min_p, repetition_penalty, max_new_tokens, seed
+/set             how answers are drawn now
 /retry           another answer to the last question
 /reset           forget the conversation
 /save FILE       write the conversation as JSON messages
@@ -31,23 +33,36 @@ pub(crate) fn chat(args: &Chat, runs: &Path, printer: &Printer) -> anyhow::Resul
     let mut session = Session::new(&speaker, args, printer)?;
     match &args.prompt {
         Some(prompt) if prompt == "-" => {
-            let mut text = String::new();
-            std::io::stdin().lock().read_to_string(&mut text)?;
+            let mut bytes = Vec::new();
+            std::io::stdin().lock().read_to_end(&mut bytes)?;
+            let text = utf8(bytes, 1).map_err(IoError::at("read", Path::new(STDIN)))?;
             session.answer_plainly(text.trim_end())?;
         }
         Some(prompt) => session.answer_plainly(prompt)?,
         None if std::io::stdin().is_terminal() => converse(&mut session, runs)?,
-        None => {
-            for line in std::io::stdin().lines() {
-                let line = line?;
-                if !line.trim().is_empty() {
-                    session.answer_plainly(&line)?;
-                }
-            }
-        }
+        None => answer_lines(&mut session)?,
     }
     Ok(ExitCode::SUCCESS)
 }
+
+/// Answers each line of standard input as a turn of one conversation.
+fn answer_lines(session: &mut Session<'_>) -> anyhow::Result<()> {
+    let mut input = std::io::stdin().lock();
+    for number in 1.. {
+        let mut line = Vec::new();
+        if input.read_until(b'\n', &mut line)? == 0 {
+            break;
+        }
+        let line = utf8(line, number).map_err(IoError::at("read", Path::new(STDIN)))?;
+        if !line.trim().is_empty() {
+            session.answer_plainly(line.trim_end_matches(['\n', '\r']))?;
+        }
+    }
+    Ok(())
+}
+
+/// What error messages call it.
+const STDIN: &str = "standard input";
 
 /// A conversation under way.
 struct Session<'a> {
@@ -91,10 +106,13 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Answers on stdout with nothing around it.
+    /// Answers on stdout with nothing around it. A message that cannot be answered is forgotten.
     fn answer_plainly(&mut self, text: &str) -> anyhow::Result<()> {
         self.messages.push(Message { role: Role::User, content: text.to_owned() });
-        self.answer()?;
+        if let Err(error) = self.answer() {
+            self.messages.pop();
+            return Err(error);
+        }
         Ok(self.printer.data("")?)
     }
 
@@ -146,8 +164,14 @@ impl<'a> Session<'a> {
         match (verb, rest.trim()) {
             ("/quit" | "/exit", _) => return Ok(ControlFlow::Break(())),
             ("/help", _) => self.printer.talk(HELP),
-            ("/system", text) => self.set_system(text),
-            ("/reset", _) => self.messages.retain(|message| message.role == Role::System),
+            ("/system", text) => {
+                self.set_system(text);
+                self.printer.talk(if text.is_empty() { "(no system message)" } else { "(system message set)" });
+            }
+            ("/reset", _) => {
+                self.messages.retain(|message| message.role == Role::System);
+                self.printer.talk("(conversation forgotten)");
+            }
             ("/retry", _) => self.retry()?,
             ("/set", setting) => self.set(setting),
             ("/save", file) => self.save(file),
@@ -170,11 +194,18 @@ impl<'a> Session<'a> {
     }
 
     fn set(&mut self, setting: &str) {
+        if setting.is_empty() {
+            self.printer.talk(&settings(&self.sampling));
+            return;
+        }
         let (key, value) = setting.split_once('=').unwrap_or((setting, ""));
         let mut changed = self.sampling.clone();
         let outcome = assign(&mut changed, key.trim(), value.trim()).and_then(|()| changed.validate());
         match outcome {
-            Ok(()) => self.sampling = changed,
+            Ok(()) => {
+                self.printer.talk(&settings(&changed));
+                self.sampling = changed;
+            }
             Err(what) => self.printer.talk(&what),
         }
     }
@@ -188,6 +219,23 @@ impl<'a> Session<'a> {
         };
         self.printer.talk(&saved.map_or_else(|what| what, |()| format!("saved to {file}")));
     }
+}
+
+/// How answers are drawn, in one line.
+fn settings(sampling: &Sampling) -> String {
+    fn or_off<T: ToString>(value: Option<T>) -> String {
+        value.map_or_else(|| "off".to_owned(), |value| value.to_string())
+    }
+    format!(
+        "(temperature {}, top_k {}, top_p {}, min_p {}, repetition_penalty {}, max_new_tokens {}, seed {})",
+        sampling.temperature,
+        or_off(sampling.top_k),
+        or_off(sampling.top_p),
+        or_off(sampling.min_p),
+        sampling.repetition_penalty,
+        sampling.max_new_tokens,
+        sampling.seed
+    )
 }
 
 fn assign(sampling: &mut Sampling, key: &str, value: &str) -> Result<(), String> {
@@ -215,7 +263,11 @@ fn converse(session: &mut Session<'_>, runs: &Path) -> anyhow::Result<()> {
         // The first time there is none.
         let _ = editor.load_history(file);
     }
-    session.printer.talk("Type a message, /help for commands, /quit or Ctrl-D to leave.\n");
+    let model = &session.speaker.model;
+    let (parameters, context) = (short(model.n_parameters() as f64), model.context());
+    session.printer.talk(&format!(
+        "{parameters} parameters, {context} tokens of context. Type a message, /help for commands, /quit or Ctrl-D to leave.\n"
+    ));
     let prompt = session.printer.paint("1", "> ");
     loop {
         let line = match read_message(&mut editor, &prompt) {
@@ -232,12 +284,17 @@ fn converse(session: &mut Session<'_>, runs: &Path) -> anyhow::Result<()> {
         }
         let _ = editor.add_history_entry(line.as_str());
         if line.starts_with('/') {
-            if session.obey(line.trim())?.is_break() {
-                break;
+            match session.obey(line.trim()) {
+                Ok(flow) if flow.is_break() => break,
+                Ok(_) => {}
+                Err(error) => session.printer.error(&error),
             }
         } else {
-            session.answer_plainly(&line)?;
-            session.printer.talk("");
+            match session.answer_plainly(&line) {
+                Ok(()) => session.printer.talk(""),
+                // A message that cannot be answered does not end the conversation.
+                Err(error) => session.printer.error(&error),
+            }
         }
         std::io::stdout().flush()?;
     }

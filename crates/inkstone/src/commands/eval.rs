@@ -27,7 +27,8 @@ pub(crate) fn eval(args: &Eval, runs: &Path, printer: &Printer) -> anyhow::Resul
         &text,
         context,
         (&interrupt, &mut |done, total| bar.set(done * 100 / total.max(1))),
-    )?;
+    )
+    .with_context(|| format!("evaluating on {}", args.text.display()))?;
     drop(bar);
     if args.json {
         printer.json(&loss)?;

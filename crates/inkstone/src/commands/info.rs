@@ -35,12 +35,12 @@ pub(crate) fn info(args: &Model, runs: &Path, printer: &Printer) -> anyhow::Resu
         printer.json(&info)?;
         return Ok(ExitCode::SUCCESS);
     }
-    print(&info, printer)?;
+    print(&info, &args.model, printer)?;
     printer.data(&format!("size           {}", bytes(size)))?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn print(info: &Value, printer: &Printer) -> anyhow::Result<()> {
+fn print(info: &Value, reference: &str, printer: &Printer) -> anyhow::Result<()> {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     printer.data(&format!("architecture   {}", text(&info["architecture"])))?;
     printer.data(&format!("parameters     {}", short(info["parameters"].as_f64().unwrap_or(0.0))))?;
@@ -53,7 +53,7 @@ fn print(info: &Value, printer: &Printer) -> anyhow::Result<()> {
     printer.data(&format!("vocabulary     {} ids; tokenizer: {}", info["vocab_size"], info["tokenizer"]))?;
     printer.data(&format!("chat template  {}", if info["chat_template"] == true { "yes" } else { "no" }))?;
     if let Some(recipe) = info["recipe"].as_str() {
-        printer.data(&format!("made by        {recipe} (inkstone show {})", text(&info["folder"])))?;
+        printer.data(&format!("made by        {recipe} (inkstone show {reference})"))?;
     }
     Ok(())
 }

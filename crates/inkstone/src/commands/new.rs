@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
+use inkstone_recipe::fs::IoError;
 
 use crate::cli::New;
 use crate::hint::hinted;
@@ -23,15 +24,16 @@ const EFFICIENCY: f64 = 0.5;
 
 pub(crate) fn new(args: &New, printer: &Printer) -> anyhow::Result<ExitCode> {
     let file = format!("{}.toml", args.name);
-    anyhow::ensure!(
-        !args.name.is_empty() && !args.name.contains(['/', '\\', '"']),
-        "{:?} can't be a recipe's name",
-        args.name
-    );
+    if args.name.is_empty() || args.name.starts_with('.') || args.name.contains(['/', '\\', '"']) {
+        return Err(hinted(
+            format!("{:?} can't be a recipe's name", args.name),
+            "give a name such as my-domain; the recipe is written to my-domain.toml in this folder",
+        ));
+    }
     if Path::new(&file).exists() && !args.force {
         return Err(hinted(format!("{file} is there already"), "choose another name, or give --force to replace it"));
     }
-    let texts = args.texts.canonicalize().with_context(|| format!("looking for {}", args.texts.display()))?;
+    let texts = args.texts.canonicalize().map_err(IoError::at("read", &args.texts))?;
     let Texts { files, bytes: size } = texts_below(&texts)?;
     if size < MIN_BYTES {
         return Err(hinted(

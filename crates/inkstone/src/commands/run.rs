@@ -7,7 +7,7 @@ use std::time::Instant;
 use inkstone_recipe::{Options, RunReport, Store};
 
 use crate::cli::Run;
-use crate::printer::{Printer, duration, short};
+use crate::printer::{Printer, duration, short, thousands};
 use crate::{machine, stages};
 
 pub(crate) fn run(args: &Run, runs: &Path, printer: &Printer) -> anyhow::Result<ExitCode> {
@@ -22,7 +22,7 @@ pub(crate) fn run(args: &Run, runs: &Path, printer: &Printer) -> anyhow::Result<
     let interrupt = machine::stop_on_ctrl_c()?;
     let options = Options { only: args.only.clone(), from: args.from.clone(), wait: !args.no_wait };
     let started = Instant::now();
-    let environment = machine::environment(printer, &interrupt, Some(machine::measured()));
+    let environment = machine::environment(printer, &interrupt, Some(&machine::measured));
     let report = inkstone_recipe::run(&recipe, &registry, &store, &options, &environment)?;
     let page = crate::report::write(&report)?;
     summarise(&report, &page, started.elapsed().as_secs_f64(), printer);
@@ -40,13 +40,13 @@ fn summarise(report: &RunReport, page: &Path, seconds: f64, printer: &Printer) {
     ));
     for stage in &report.stages {
         printer.talk(&format!(
-            "  {:<20} {:<28} {}",
+            "  {:<18} {:<32} {}",
             stage.name,
             stage.link.display(),
             figures(&stage.artifact.manifest.metrics)
         ));
     }
-    printer.talk(&format!("  {:<20} {}", "report", page.display()));
+    printer.talk(&format!("  {:<18} {}", "report", page.display()));
     let speaks = |kind: &str| matches!(kind, "sft" | "pretrain");
     if let Some(model) = report.stages.iter().rev().find(|stage| speaks(&stage.artifact.manifest.kind)) {
         let verb = if model.artifact.manifest.kind == "sft" { "chat" } else { "generate" };
@@ -56,10 +56,12 @@ fn summarise(report: &RunReport, page: &Path, seconds: f64, printer: &Printer) {
 
 /// The metrics that people look for, in one line.
 fn figures(metrics: &inkstone_recipe::Metrics) -> String {
+    let is_model = metrics.contains_key("parameters");
+    let documents = if metrics.contains_key("conversations") { "conversations" } else { "documents" };
     let shown = [
-        ("documents", "documents"),
+        (documents, documents),
         ("facts", "facts"),
-        ("vocab_size", "tokens in the vocabulary"),
+        (if is_model { "" } else { "vocab_size" }, "tokens in the vocabulary"),
         ("train_tokens", "tokens"),
         ("parameters", "parameters"),
         ("loss", "loss"),
@@ -72,6 +74,7 @@ fn figures(metrics: &inkstone_recipe::Metrics) -> String {
         Some(match key {
             "loss" | "bits_per_byte" => format!("{value:.3} {label}"),
             key if key.starts_with("accuracy") => format!("{:.1} % {label}", value * 100.0),
+            _ if value < 1e6 => format!("{} {label}", thousands(value as u64)),
             _ => format!("{} {label}", short(value)),
         })
     };

@@ -5,8 +5,8 @@ use std::fmt::Write;
 
 use inkstone_recipe::StageReport;
 
-const BOX: (f64, f64) = (150.0, 40.0);
-const GAP: (f64, f64) = (36.0, 16.0);
+const BOX: (f64, f64) = (122.0, 40.0);
+const GAP: (f64, f64) = (24.0, 16.0);
 
 /// Stages from left to right, each to the right of everything it reads.
 pub(super) fn draw(stages: &[StageReport]) -> String {

@@ -6,7 +6,7 @@ mod graph;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use inkstone_recipe::{RunReport, StageReport};
+use inkstone_recipe::{FileEntry, RunReport, StageReport};
 use minijinja::Environment;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -39,6 +39,7 @@ fn render(report: &RunReport) -> anyhow::Result<String> {
         "trainings": report.stages.iter().filter_map(training).collect::<Vec<_>>(),
         "evaluations": report.stages.iter().filter_map(evaluation).collect::<Vec<_>>(),
         "graph": graph::draw(&report.stages),
+        "sources": report.stages.iter().filter_map(sources).collect::<Vec<_>>(),
         "costs": report.stages.iter().map(cost).collect::<Vec<_>>(),
         "recipe_toml": last.map(|manifest| manifest.recipe_toml.as_str()),
     });
@@ -142,6 +143,30 @@ fn evaluation(stage: &StageReport) -> Option<Evaluation> {
         name: stage.name.clone(),
         results: value["results"].as_array()?.iter().map(row).collect(),
         examples: value["examples"].as_array().cloned().unwrap_or_default(),
+    })
+}
+
+/// The files that a stage read from outside.
+#[derive(Debug, Serialize)]
+struct Sources {
+    stage: String,
+    total: String,
+    files: Vec<String>,
+}
+
+/// Files that are listed by name.
+const FILES: usize = 12;
+
+fn sources(stage: &StageReport) -> Option<Sources> {
+    let files = &stage.artifact.manifest.sources;
+    let size: u64 = files.iter().map(|file| file.bytes).sum();
+    let line = |file: &FileEntry| format!("{}, {}, BLAKE3 {:.12}", file.path, bytes(file.bytes), file.blake3);
+    let more = files.len().saturating_sub(FILES);
+    let rest = (more > 0).then(|| format!("and {} more", thousands(more as u64)));
+    (!files.is_empty()).then(|| Sources {
+        stage: stage.name.clone(),
+        total: format!("{} file(s), {}", thousands(files.len() as u64), bytes(size)),
+        files: files.iter().take(FILES).map(line).chain(rest).collect(),
     })
 }
 

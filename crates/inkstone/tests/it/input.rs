@@ -1,6 +1,6 @@
 //! Texts that cannot be learnt from: file and line are named.
 
-use crate::support::{Place, TINY};
+use crate::support::{Place, TINY, texts};
 
 /// A recipe with one stage of texts.
 fn corpus(settings: &str) -> String {
@@ -27,7 +27,28 @@ fn an_empty_text() {
 #[test]
 fn a_text_in_another_encoding() {
     let latin: Vec<u8> = b"caf\xe9 na\xefve d\xe9j\xe0 vu\n".repeat(50);
-    refused("a.txt", latin, "", &["a.txt:1", "not UTF-8", "hint:"]);
+    refused("a.txt", latin, "", &["a.txt", "WINDOWS-1252, not UTF-8", "hint:", "iconv -f WINDOWS-1252"]);
+}
+
+#[test]
+fn a_line_in_another_encoding() {
+    let settings = "max_bad_records = 0";
+    refused("a.txt", b"one\ncaf\xe9\n", settings, &["a.txt:2", "not UTF-8: byte 0xE9 at column 4", "hint:", "iconv"]);
+}
+
+#[test]
+#[cfg(unix)]
+#[expect(clippy::print_stderr, reason = "says that it tests nothing")]
+fn a_text_that_may_not_be_read() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = Place::with(&corpus("paths = [\"a.txt\"]"));
+    place.write("a.txt", "A short text.\n");
+    std::fs::set_permissions(place.path("a.txt"), std::fs::Permissions::from_mode(0)).unwrap();
+    if std::fs::read(place.path("a.txt")).is_ok() {
+        eprintln!("skipped: this user may read everything");
+        return;
+    }
+    place.fails(&["run", "tiny.toml"], &["a.txt", "ermission", "hint:"]);
 }
 
 #[test]
@@ -69,5 +90,37 @@ fn a_context_longer_than_all_documents() {
 fn conversations_without_an_answer() {
     let place = Place::with("name = \"tiny\"\n[chat]\nkind = \"chat\"\npaths = [\"c.jsonl\"]\n");
     place.write("c.jsonl", "{\"messages\": [{\"role\": \"user\", \"content\": \"hello?\"}]}\n");
-    place.fails(&["run", "tiny.toml"], &["hint:"]);
+    place.fails(&["run", "tiny.toml"], &["c.jsonl:1", "assistant", "nothing of the corpus is left", "hint:"]);
+}
+
+#[test]
+fn texts_that_a_model_cannot_be_judged_on() {
+    let place = Place::trained();
+    place.write("latin.txt", b"one\ncaf\xe9 au lait\n");
+    place.write("empty.txt", "");
+    let refused = |file: &str, parts: &[&str]| place.fails(&["eval", "tiny/model", "--text", file], parts);
+    refused("no.txt", &["no.txt", "hint:"]);
+    refused("runs", &["runs", "hint:", "not a folder"]);
+    refused("latin.txt", &["latin.txt", "byte 0xE9 at line 2, column 4", "hint:", "iconv"]);
+    refused("empty.txt", &["empty.txt", "no tokens", "hint:"]);
+    place.fails(&["eval", "tiny/model", "--text", "latin.txt", "--context", "9999"], &["latin.txt"]);
+}
+
+/// `bytes` piped into a chat, which must fail with `parts`.
+fn refused_in_chat(place: &Place, bytes: &[u8], parts: &[&str]) {
+    let mut chat = assert_cmd::Command::from(place.command(&["chat", "-m", "tiny/model", "--max-new-tokens", "1"]));
+    let output = chat.write_stdin(bytes).assert().code(2);
+    let err = texts(output.get_output()).1;
+    for part in parts {
+        assert!(err.contains(part), "no {part:?} in:\n{err}");
+    }
+}
+
+#[test]
+fn lines_that_cannot_be_answered() {
+    let place = Place::trained();
+    let wrong = b"Who are you?\nWhere is the caf\xe9?\n";
+    refused_in_chat(&place, wrong, &["standard input", "byte 0xE9 at line 2, column 17", "hint:", "iconv"]);
+    let long = "word ".repeat(200);
+    refused_in_chat(&place, long.as_bytes(), &["the model's context is 64", "hint:", "shorten"]);
 }

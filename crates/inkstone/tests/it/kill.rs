@@ -70,7 +70,8 @@ fn interrupted(recipe: &str) -> Place {
     place
 }
 
-fn checkpoints(place: &Place) -> Vec<std::path::PathBuf> {
+/// The optimiser states of the finished checkpoints, oldest first.
+pub(crate) fn checkpoints(place: &Place) -> Vec<std::path::PathBuf> {
     let mut found = files(&place.path("runs/.store/partial"), "optimizer.safetensors");
     found.retain(|path| !path.to_string_lossy().contains(".partial/") && path.with_file_name("state.json").exists());
     found

@@ -48,3 +48,19 @@ fn stages_in_a_circle() {
     let recipe = format!("{}{again}", TINY.replace("base = \"pretrain\"", "base = \"again\""));
     Place::with(&recipe).fails(&["run", "tiny.toml"], &["tiny.toml:", "go round in a circle", "again → "]);
 }
+
+#[test]
+fn questions_that_the_model_will_not_be_able_to_read_are_found_before_it_is_trained() {
+    let place = Place::with(&TINY.replace("context = 64", "context = 16"));
+    let parts = ["stage `evaluation`", "the model's context will be 16", "hint:", "in [pretrain]"];
+    place.fails(&["run", "tiny.toml"], &parts);
+    assert!(place.path("runs/tiny/tokenizer").exists() && !place.path("runs/tiny/pretrain").exists());
+}
+
+#[test]
+fn tuning_beyond_the_positions_of_the_base_model_is_found_before_it_is_trained() {
+    let place = Place::with(TINY);
+    let parts = ["stage `model`", "`context` is 128, more than the 64 positions", "hint:"];
+    place.fails(&["run", "tiny.toml", "--set", "model.context=128"], &parts);
+    assert!(!place.path("runs/tiny/pretrain").exists());
+}

@@ -23,6 +23,16 @@ fn a_second_run_is_answered_from_the_cache() {
 }
 
 #[test]
+fn a_plan_knows_the_size_of_texts_beside_the_recipe() {
+    let place = Place::new();
+    std::fs::create_dir(place.path("deep")).unwrap();
+    place.write("deep/texts.txt", "The baker lives at the mill.\n".repeat(20));
+    place.write("deep/a.toml", "name = \"a\"\n[corpus]\nkind = \"corpus\"\npaths = [\"texts.txt\"]\n");
+    let plan = place.json(&["plan", "deep/a.toml", "--json"]);
+    assert_eq!(plan["plan"]["stages"][0]["estimate"]["metrics"]["bytes"], 580.0, "{plan}");
+}
+
+#[test]
 fn verbs_about_artifacts_answer() {
     let place = Place::trained();
     let info = place.json(&["info", "tiny/model", "--json"]);
