@@ -32,6 +32,8 @@ pub(crate) fn hint_of(error: &anyhow::Error) -> Option<String> {
                 .downcast_ref::<inkstone_tokenizer::TokenizerError>()
                 .and_then(inkstone_tokenizer::TokenizerError::hint)
         };
-        own.or_else(recipe).or_else(tokenizer)
+        let classic =
+            || cause.downcast_ref::<inkstone_classic::ClassicError>().and_then(inkstone_classic::ClassicError::hint);
+        own.or_else(recipe).or_else(tokenizer).or_else(classic)
     })
 }

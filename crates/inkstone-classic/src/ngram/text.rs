@@ -1,0 +1,104 @@
+//! Text files as sentences of word ids.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+
+use inkstone_recipe::{Interrupt, Progress};
+
+use super::count::{Room, Sentences};
+use super::unit::{Splitter, Unit};
+use super::vocabulary::{Vocabulary, WordId};
+use crate::error::{ClassicError, Result};
+
+/// The longest line that is read, in bytes.
+const LONGEST_LINE: u64 = 1 << 28;
+
+/// Who hears of the work, and who may end it.
+#[derive(Clone, Copy)]
+pub struct Talk<'a> {
+    /// Where progress is shown.
+    pub progress: &'a dyn Progress,
+    /// Whether the user asked to stop.
+    pub interrupt: &'a Interrupt,
+}
+
+/// Hands out the lines of a text file with what ends them, the last one included where it has no end.
+pub fn lines(path: &Path, talk: Talk<'_>, mut then: impl FnMut(&str) -> Result<()>) -> Result<()> {
+    let file = inkstone_recipe::fs::open(path)?;
+    let total = file.metadata().map_err(ClassicError::io("read", path))?.len();
+    let task = talk.progress.task("reading", Some(total), "B");
+    let (mut file, mut line, mut done) = (BufReader::with_capacity(1 << 18, file), Vec::new(), 0);
+    for number in 1.. {
+        line.clear();
+        let read = file.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line);
+        let read = read.map_err(ClassicError::io("read", path))? as u64;
+        let wrong = |what| ClassicError::Text { path: path.to_owned(), line: number, what };
+        match read {
+            0 => break,
+            LONGEST_LINE => return Err(wrong("a line of more than 256 MB")),
+            _ => then(std::str::from_utf8(&line).map_err(|_| wrong("not UTF-8"))?)?,
+        }
+        done += read;
+        if number % 1024 == 0 {
+            task.set(done);
+            if talk.interrupt.requested() {
+                return Err(ClassicError::Interrupted);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A text as ids over the vocabulary of its own words.
+pub struct Corpus {
+    /// Its words.
+    pub vocabulary: Vocabulary,
+    /// Its sentences.
+    pub sentences: Sentences,
+    /// Words of the sentence that is being read.
+    words: Vec<WordId>,
+}
+
+impl Corpus {
+    /// None yet; `room` is for the ids.
+    pub fn new(room: Room) -> Self {
+        Self { vocabulary: Vocabulary::new(), sentences: Sentences::new(room), words: Vec::new() }
+    }
+
+    /// Adds a piece of a sentence.
+    pub fn push(&mut self, piece: &str, splitter: &Splitter) -> Result<()> {
+        self.words.clear();
+        splitter.split(piece, |word| self.words.push(self.vocabulary.insert(word)))?;
+        self.sentences.push(&self.words)
+    }
+
+    /// Ends a sentence.
+    pub fn end(&mut self) -> Result<()> {
+        self.sentences.end()
+    }
+
+    /// Adds a file: each line is a sentence, an empty one too; with a tokenizer, which has its own words for the
+    /// ends of lines, the whole file is one.
+    pub fn add_file(&mut self, path: &Path, splitter: &Splitter, talk: Talk<'_>) -> Result<()> {
+        let whole = splitter.unit() == Unit::Tokens;
+        lines(path, talk, |line| {
+            self.push(if whole { line } else { without_end(line) }, splitter)?;
+            if whole { Ok(()) } else { self.end() }
+        })?;
+        if whole && self.sentences.tokens() > 0 { self.end() } else { Ok(()) }
+    }
+
+    /// Refuses a text in which there is nothing.
+    pub fn check(&self, path: &Path) -> Result<()> {
+        if self.sentences.tokens() == 0 {
+            return Err(ClassicError::Empty { path: path.to_owned(), what: "sentences" });
+        }
+        Ok(())
+    }
+}
+
+/// A line without what ends it.
+pub fn without_end(line: &str) -> &str {
+    let line = line.strip_suffix('\n').unwrap_or(line);
+    line.strip_suffix('\r').unwrap_or(line)
+}

@@ -1,0 +1,5 @@
+//! N-gram models against their definitions, against KenLM, and against bad input.
+
+mod kenlm;
+mod oracle;
+mod support;
