@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use super::cache::Cache;
 use super::model::{Model, Score, Scorer, State};
-use super::text::{Talk, lines, without_end};
-use super::unit::{Splitter, Unit};
+use super::text::{Talk, pieces};
+use super::unit::Splitter;
 use super::vocabulary::{END, UNKNOWN, WordId};
 use crate::error::{ClassicError, Result};
 
@@ -56,18 +56,14 @@ const BATCH: usize = 1 << 16;
 pub fn evaluate(model: &Model, splitter: &Splitter, path: &Path, mixture: Mixture, talk: Talk<'_>) -> Result<Evaluation> {
     let started = Instant::now();
     let mut sums = Sums::new(model, mixture);
-    let whole = splitter.unit() == Unit::Tokens;
-    lines(path, talk, |line| {
-        sums.bytes += line.len() as u64;
-        sums.read(if whole { line } else { without_end(line) }, splitter)?;
-        if !whole {
+    pieces(path, splitter.unit(), talk, |piece, ends| {
+        sums.read(piece, splitter)?;
+        if ends {
             sums.end();
         }
         Ok(())
     })?;
-    if whole && sums.bytes > 0 {
-        sums.end();
-    }
+    sums.bytes = std::fs::metadata(path).map_err(ClassicError::io("read", path))?.len();
     sums.flush();
     if sums.tokens == 0 {
         return Err(ClassicError::Empty { path: path.to_owned(), what: "words to predict" });

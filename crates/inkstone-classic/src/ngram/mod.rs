@@ -30,6 +30,6 @@ pub use model::Model;
 pub use prune::prune;
 pub use smoothing::{Discounts, Smoothing};
 pub use stage::{NgramConfig, NgramStage, warn_of_fallbacks};
-pub use text::{Corpus, Talk, lines, without_end};
+pub use text::{Corpus, Talk, pieces};
 pub use unit::{Splitter, Unit};
 pub use vocabulary::{BEGIN, END, SPECIALS, UNKNOWN, Vocabulary, WordId};

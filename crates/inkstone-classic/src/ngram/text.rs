@@ -49,6 +49,28 @@ pub fn lines(path: &Path, talk: Talk<'_>, mut then: impl FnMut(&str) -> Result<(
     Ok(())
 }
 
+/// Bytes of text that are cut into tokens at once.
+const PIECE: usize = 1 << 20;
+
+/// Hands out what is to be cut into words at once, and whether a sentence ends with it: a line without its end, or, for a tokenizer,
+/// which has its own words for the ends of lines, about a megabyte of lines up to one that does not begin with white
+/// space, so that no tokenizer sees a border that is not there.
+pub fn pieces(path: &Path, unit: Unit, talk: Talk<'_>, mut then: impl FnMut(&str, bool) -> Result<()>) -> Result<()> {
+    if unit != Unit::Tokens {
+        return lines(path, talk, |line| then(without_end(line), true));
+    }
+    let mut piece = String::new();
+    lines(path, talk, |line| {
+        if piece.len() >= PIECE && !line.starts_with(char::is_whitespace) {
+            then(&piece, false)?;
+            piece.clear();
+        }
+        piece.push_str(line);
+        Ok(())
+    })?;
+    if piece.is_empty() { Ok(()) } else { then(&piece, true) }
+}
+
 /// A text as ids over the vocabulary of its own words.
 pub struct Corpus {
     /// Its words.
@@ -77,15 +99,12 @@ impl Corpus {
         self.sentences.end()
     }
 
-    /// Adds a file: each line is a sentence, an empty one too; with a tokenizer, which has its own words for the
-    /// ends of lines, the whole file is one.
+    /// Adds a file: each line is a sentence, an empty one too; with a tokenizer the whole file is one.
     pub fn add_file(&mut self, path: &Path, splitter: &Splitter, talk: Talk<'_>) -> Result<()> {
-        let whole = splitter.unit() == Unit::Tokens;
-        lines(path, talk, |line| {
-            self.push(if whole { line } else { without_end(line) }, splitter)?;
-            if whole { Ok(()) } else { self.end() }
-        })?;
-        if whole && self.sentences.tokens() > 0 { self.end() } else { Ok(()) }
+        pieces(path, splitter.unit(), talk, |piece, ends| {
+            self.push(piece, splitter)?;
+            if ends { self.end() } else { Ok(()) }
+        })
     }
 
     /// Refuses a text in which there is nothing.

@@ -13,7 +13,7 @@ fn histories(sentences: &[Vec<WordId>], order: usize, vocabulary: usize) -> Vec<
         let words: Vec<WordId> = [&[BEGIN], sentence.as_slice()].concat();
         let end = 1 + n % words.len();
         histories.push(words[end.saturating_sub(order + 1)..end].to_vec());
-        histories.push((0..order).map(|i| 3 + ((n * 31 + i * 17) % (vocabulary - 3)) as WordId).collect());
+        histories.push((0..order).map(|i| 2 + ((n * 31 + i * 17) % (vocabulary - 2).max(1)) as WordId).collect());
     }
     histories
 }

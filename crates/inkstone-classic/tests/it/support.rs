@@ -7,7 +7,7 @@ use inkstone_classic::ngram::{
 };
 use inkstone_recipe::{Interrupt, Silent};
 
-pub const ALL: [Smoothing; 6] = [
+pub(crate) const ALL: [Smoothing; 6] = [
     Smoothing::ModifiedKneserNey,
     Smoothing::WittenBell,
     Smoothing::AbsoluteDiscounting,
@@ -16,20 +16,20 @@ pub const ALL: [Smoothing; 6] = [
     Smoothing::StupidBackoff(0.4),
 ];
 
-pub fn fixture(name: &str) -> PathBuf {
+pub(crate) fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/ngram").join(name)
 }
 
-pub fn room(bytes: usize) -> Room {
+pub(crate) fn room(bytes: usize) -> Room {
     Room { folder: std::env::temp_dir(), bytes }
 }
 
-pub fn training(order: usize, smoothing: Smoothing, prune: &[u64], bytes: usize) -> Training {
+pub(crate) fn training(order: usize, smoothing: Smoothing, prune: &[u64], bytes: usize) -> Training {
     Training { order, smoothing, prune: prune.to_vec(), room: room(bytes) }
 }
 
 /// A model of sentences of words.
-pub fn learn(lines: &[String], training: &Training) -> Estimate {
+pub(crate) fn learn(lines: &[String], training: &Training) -> Estimate {
     let mut corpus = Corpus::new(training.room.clone());
     for line in lines {
         corpus.push(line, &words()).expect("words");
@@ -38,28 +38,28 @@ pub fn learn(lines: &[String], training: &Training) -> Estimate {
     estimate(corpus.sentences, corpus.vocabulary, training).expect("a model")
 }
 
-pub fn learn_file(path: &Path, training: &Training) -> Estimate {
+pub(crate) fn learn_file(path: &Path, training: &Training) -> Estimate {
     let mut corpus = Corpus::new(training.room.clone());
     let interrupt = Interrupt::default();
     corpus.add_file(path, &words(), Talk { progress: &Silent, interrupt: &interrupt }).expect("a text");
     estimate(corpus.sentences, corpus.vocabulary, training).expect("a model")
 }
 
-pub fn table(lines: &[String], training: &Training) -> Table {
+pub(crate) fn table(lines: &[String], training: &Training) -> Table {
     Table::of(learn(lines, training)).expect("a table")
 }
 
-pub fn words() -> Splitter {
+pub(crate) fn words() -> Splitter {
     Splitter::new(Unit::Words, None).expect("no tokenizer needed")
 }
 
 /// The ids of a line's words; what is not known is `<unk>`.
-pub fn ids(vocabulary: &Vocabulary, line: &str) -> Vec<WordId> {
+pub(crate) fn ids(vocabulary: &Vocabulary, line: &str) -> Vec<WordId> {
     line.split_whitespace().map(|word| vocabulary.id(word)).collect()
 }
 
 /// Lines of words from a small vocabulary in which a few words make up most of the text.
-pub fn random_lines(seed: u64, lines: usize, words: u64) -> Vec<String> {
+pub(crate) fn random_lines(seed: u64, lines: usize, words: u64) -> Vec<String> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut draw = move |n: u64| {
         state ^= state << 13;

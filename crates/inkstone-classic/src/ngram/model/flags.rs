@@ -8,11 +8,11 @@ use crate::ngram::vocabulary::WordId;
 
 /// Of one n-gram.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Flags {
+pub struct Flags {
     /// A longer one ends with it.
-    pub(super) extends_left: bool,
+    pub extends_left: bool,
     /// A longer one begins with it, or it has a weight as a history.
-    pub(super) extends_right: bool,
+    pub extends_right: bool,
 }
 
 /// Of every n-gram of an order.

@@ -13,6 +13,7 @@ mod trie;
 use std::path::Path;
 
 pub use file::{read_header, write_model};
+pub use flags::Flags;
 pub use probing::{Probing, ProbingView, Slot, Slot32, Slot64};
 pub use score::{Lookup, Score, State, Weights};
 pub use table::Table;

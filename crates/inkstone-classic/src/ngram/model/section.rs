@@ -12,7 +12,7 @@ use crate::error::{ClassicError, Result};
 
 /// An array of `T`.
 #[derive(Debug, Clone)]
-pub enum Section<T> {
+pub(super) enum Section<T> {
     /// Made here.
     Owned(Vec<T>),
     /// Part of a file; the range is one of bytes, checked to hold whole, aligned `T`.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use inkstone_classic::ngram::classes::{ClassModel, Classes as WordClasses};
 use inkstone_classic::ngram::count::Room;
-use inkstone_classic::ngram::{BEGIN, END, Smoothing, Splitter, Talk, Training, Unit, Vocabulary, WordId, lines, without_end};
+use inkstone_classic::ngram::{BEGIN, END, Smoothing, Splitter, Talk, Training, Unit, Vocabulary, WordId, pieces};
 use inkstone_recipe::Progress;
 use serde_json::json;
 
@@ -41,9 +41,9 @@ fn read(path: &Path, printer: &Printer, mut id: impl FnMut(&str) -> WordId) -> a
     let splitter = Splitter::new(Unit::Words, None)?;
     let interrupt = machine::stop_on_ctrl_c()?;
     let mut sentences = Vec::new();
-    lines(path, Talk { progress: printer, interrupt: &interrupt }, |line| {
+    pieces(path, Unit::Words, Talk { progress: printer, interrupt: &interrupt }, |sentence, _| {
         let mut words = Vec::new();
-        splitter.split(without_end(line), |word| words.push(id(word)))?;
+        splitter.split(sentence, |word| words.push(id(word)))?;
         sentences.push(words);
         Ok(())
     })?;

@@ -4,8 +4,7 @@ use std::path::Path;
 
 use inkstone_classic::ngram::reference::Reference;
 use inkstone_classic::ngram::{
-    BEGIN, Counted, Explained, Smoothing, Splitter, Talk, Unit, Vocabulary, WordId, explain as explain_words, lines,
-    without_end,
+    BEGIN, Counted, Explained, Smoothing, Splitter, Talk, Vocabulary, WordId, explain as explain_words, pieces,
 };
 
 use super::open;
@@ -36,14 +35,12 @@ impl TrainingText {
         let interrupt = machine::stop_on_ctrl_c()?;
         let mut vocabulary = Vocabulary::new();
         let mut sentences: Vec<Vec<WordId>> = Vec::new();
-        let whole = splitter.unit() == Unit::Tokens;
-        lines(path, Talk { progress: printer, interrupt: &interrupt }, |line| {
-            if !whole || sentences.is_empty() {
-                sentences.push(Vec::new());
+        let mut sentence = Vec::new();
+        pieces(path, splitter.unit(), Talk { progress: printer, interrupt: &interrupt }, |piece, ends| {
+            splitter.split(piece, |word| sentence.push(vocabulary.insert(word)))?;
+            if ends {
+                sentences.push(std::mem::take(&mut sentence));
             }
-            let mut words = Vec::new();
-            splitter.split(if whole { line } else { without_end(line) }, |word| words.push(vocabulary.insert(word)))?;
-            sentences.last_mut().into_iter().for_each(|sentence| sentence.append(&mut words));
             Ok(())
         })?;
         let counts = Reference::new(&sentences, vocabulary.len(), order, Smoothing::ModifiedKneserNey, &[]);

@@ -2,14 +2,17 @@
 
 mod classes;
 mod explain;
+mod folder;
 mod generate;
 mod train;
+
+pub(super) use folder::{eval_folder, generate_folder};
 
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use inkstone_classic::ngram::{Evaluation, Mixture, Model, Splitter, Talk, Unit, evaluate, folder};
+use inkstone_classic::ngram::{Evaluation, Mixture, Model, Splitter, Talk, Unit, evaluate, folder as model_folder};
 
 use crate::cli::ngram::{EvalNgram, Ngram, NgramCommand, UnitName, Words};
 use crate::machine;
@@ -48,8 +51,8 @@ impl Words {
 
 /// A model with what cuts texts for it: a file, or the folder of a stage.
 fn open(path: &Path, words: &Words) -> anyhow::Result<(Model, Splitter)> {
-    if folder::is_ngram_folder(path) {
-        return folder::load(path).with_context(|| format!("opening {}", path.display()));
+    if model_folder::is_ngram_folder(path) {
+        return model_folder::load(path).with_context(|| format!("opening {}", path.display()));
     }
     let model = Model::open(path).with_context(|| format!("opening {}", path.display()))?;
     let splitter = words.splitter(model.unit())?;
