@@ -3,50 +3,60 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::model::Table;
+use super::model::{Table, words};
 use super::vocabulary::{BEGIN, WordId};
 use crate::error::Result;
 use crate::ngram::estimate::Block;
 
 /// Removes n-grams whose absence raises the perplexity of the model's own distribution by less than the share `threshold`
-/// (1e-8 is light, 1e-6 heavy), longest ones first, and sets the back-off weights anew. An n-gram stays while a
-/// longer one begins with it.
+/// (1e-8 is light, 1e-6 heavy), and sets the back-off weights anew. An n-gram stays while a longer one begins with it.
 pub fn prune(table: &Table, threshold: f64) -> Result<Table, String> {
-    let mut kept = table.clone();
+    let mut orders = table.orders.clone();
     for order in (2..=table.order()).rev() {
-        kept = without(&kept, order, threshold)?;
+        orders[order - 1] = select(&orders[order - 1], &stays(table, orders.get(order), order, threshold));
     }
-    Ok(kept)
+    // From the lowest order on: each weight depends on what the shorter histories have become.
+    let mut kept = Table { vocabulary: table.vocabulary.clone(), orders };
+    for order in 2..=kept.order() {
+        set_weights(&mut kept, order);
+    }
+    Table::new(kept.vocabulary, kept.orders)
 }
 
-fn without(table: &Table, order: usize, threshold: f64) -> Result<Table, String> {
-    let block = &table.blocks()[order - 1];
-    let ngram = |i: usize| &block.words[i * order..(i + 1) * order];
+/// The n-grams of an order by their histories.
+fn by_history(block: &Block) -> BTreeMap<&[WordId], Vec<usize>> {
     let mut histories: BTreeMap<&[WordId], Vec<usize>> = BTreeMap::new();
     for i in 0..block.len() {
-        histories.entry(&ngram(i)[..order - 1]).or_default().push(i);
+        histories.entry(&words(block, i)[..block.order - 1]).or_default().push(i);
     }
-    let needed: BTreeSet<&[WordId]> = match table.blocks().get(order) {
-        Some(longer) => longer.words.chunks(order + 1).map(|longer| &longer[..order]).collect(),
-        None => BTreeSet::new(),
-    };
+    histories
+}
+
+/// Which n-grams of an order stay; `longer` are those that stay of the next one.
+fn stays(table: &Table, longer: Option<&Block>, order: usize, threshold: f64) -> Vec<bool> {
+    let block = &table.orders[order - 1];
+    let needed: BTreeSet<&[WordId]> =
+        longer.map_or_else(BTreeSet::new, |longer| longer.words.chunks(order + 1).map(|ngram| &ngram[..order]).collect());
     let mut stays = vec![true; block.len()];
-    let mut weights: Vec<(Vec<WordId>, f64)> = Vec::new();
-    for (&history, ngrams) in &histories {
+    for (&history, ngrams) in &by_history(block) {
         let group = Group::new(table, order, history, ngrams);
         for (at, &i) in ngrams.iter().enumerate() {
-            stays[i] = needed.contains(ngram(i)) || group.loss(at) >= threshold;
-        }
-        weights.push((history.to_vec(), group.weight(&ngrams.iter().map(|&i| stays[i]).collect::<Vec<_>>())));
-    }
-    let mut orders = table.blocks().to_vec();
-    orders[order - 1] = select(block, &stays);
-    for (history, weight) in weights {
-        if let Some(i) = table.find(&history) {
-            orders[order - 2].log10_back_off[i] = weight.log10();
+            stays[i] = needed.contains(words(block, i)) || group.loss(at) >= threshold;
         }
     }
-    Table::new(table.vocabulary().clone(), orders)
+    stays
+}
+
+/// Sets the weights of the histories of an order, so that what is left adds up to one.
+fn set_weights(table: &mut Table, order: usize) {
+    let mut weights = vec![0.0; table.orders[order - 2].len()];
+    for (&history, ngrams) in &by_history(&table.orders[order - 1]) {
+        let rest = Group::new(table, order, history, ngrams).rest;
+        if let Some(i) = table.find(history) {
+            weights[i] = if rest.iter().all(|&rest| rest > 0.0) { (rest[0] / rest[1]).log10() } else { 0.0 };
+        }
+    }
+    table.orders[order - 2].log10_back_off = weights;
 }
 
 /// The n-grams after one history.
@@ -61,9 +71,9 @@ struct Group {
 
 impl Group {
     fn new(table: &Table, order: usize, history: &[WordId], ngrams: &[usize]) -> Self {
-        let block = &table.blocks()[order - 1];
+        let block = &table.orders[order - 1];
         let pair = |&i: &usize| {
-            let shorter = table.log10_probability(&block.words[i * order + 1..(i + 1) * order]);
+            let shorter = table.log10_probability(&words(block, i)[1..]);
             [10f64.powf(block.log10_probability[i]), 10f64.powf(shorter)]
         };
         let pairs: Vec<[f64; 2]> = ngrams.iter().map(pair).collect();
@@ -82,13 +92,6 @@ impl Group {
         let divergence = -self.history * (p * (shorter.ln() + new - p.ln()) + self.rest[0] * (new - old));
         divergence.exp() - 1.0
     }
-
-    /// The back-off weight when some stay.
-    fn weight(&self, stays: &[bool]) -> f64 {
-        let sum = |k: usize| self.pairs.iter().zip(stays).filter(|(_, stays)| **stays).map(|(pair, _)| pair[k]).sum::<f64>();
-        let (left, room) = (1.0 - sum(0), 1.0 - sum(1));
-        if left <= 0.0 || room <= 0.0 { 1.0 } else { left / room }
-    }
 }
 
 /// Of a history as the model itself would write it; `<s>` begins every sentence.
@@ -102,7 +105,7 @@ fn select(block: &Block, stays: &[bool]) -> Block {
     let kept = || (0..block.len()).filter(|&i| stays[i]);
     Block {
         order: block.order,
-        words: kept().flat_map(|i| &block.words[i * block.order..(i + 1) * block.order]).copied().collect(),
+        words: kept().flat_map(|i| words(block, i)).copied().collect(),
         log10_probability: kept().map(|i| block.log10_probability[i]).collect(),
         log10_back_off: kept().map(|i| block.log10_back_off[i]).collect(),
     }

@@ -98,6 +98,11 @@ impl Vocabulary {
         (0..self.len()).map(|id| self.word(id as WordId))
     }
 
+    /// Bytes of memory that it takes.
+    pub fn memory(&self) -> usize {
+        self.letters.capacity() + self.ends.capacity() * size_of::<usize>() + self.ids.capacity() * 8
+    }
+
     /// Bits that hold any id.
     pub fn bits(&self) -> u32 {
         (usize::BITS - (self.len() - 1).leading_zeros()).max(1)

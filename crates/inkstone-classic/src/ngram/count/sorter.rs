@@ -7,7 +7,7 @@ use bytemuck::Pod;
 use rayon::slice::ParallelSliceMut;
 
 use super::key::Key;
-use super::spool::{Entry, Room, Spool, SpoolReader};
+use super::spool::{Entry, Room, Spool, SpoolReader, push_within};
 use crate::error::Result;
 
 /// Collects n-grams in any order and gives them back sorted. The same n-grams give the same
@@ -27,8 +27,9 @@ impl<K: Key, V: Pod + Send + Sync> Sorter<K, V> {
 
     /// Adds one.
     pub fn push(&mut self, key: K, value: V) -> Result<()> {
-        self.memory.push(Entry { key, value });
-        if self.memory.len() < self.room.capacity::<Entry<K, V>>() {
+        let limit = self.room.capacity::<Entry<K, V>>();
+        push_within(&mut self.memory, Entry { key, value }, limit);
+        if self.memory.len() < limit {
             return Ok(());
         }
         self.sort();

@@ -39,6 +39,14 @@ impl Room {
     }
 }
 
+/// Adds an item to a list that is to hold `limit` at most: it grows by doubling, but never past that.
+pub(super) fn push_within<T>(items: &mut Vec<T>, item: T, limit: usize) {
+    if items.len() == items.capacity() {
+        items.reserve_exact(limit.saturating_sub(items.len()).min(items.len()).max(1024));
+    }
+    items.push(item);
+}
+
 /// A sequence that is written once and then read once, in the same order.
 pub struct Spool<K, V> {
     room: Room,
@@ -73,8 +81,9 @@ impl<K: Key, V: Pod + Send + Sync> Spool<K, V> {
     /// Adds one at the end.
     pub fn push(&mut self, key: K, value: V) -> Result<()> {
         self.len += 1;
-        self.memory.push(Entry { key, value });
-        if self.memory.len() >= self.room.capacity::<Entry<K, V>>() { self.spill() } else { Ok(()) }
+        let limit = self.room.capacity::<Entry<K, V>>();
+        push_within(&mut self.memory, Entry { key, value }, limit);
+        if self.memory.len() >= limit { self.spill() } else { Ok(()) }
     }
 
     fn spill(&mut self) -> Result<()> {

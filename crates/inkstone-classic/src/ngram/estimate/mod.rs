@@ -28,7 +28,7 @@ pub struct Training {
     pub smoothing: Smoothing,
     /// By the order, from 1 on: n-grams that occur so often or less are left out. Orders beyond take the last entry.
     pub prune: Vec<u64>,
-    /// Bytes that sorting may take, and where it goes on past them.
+    /// Bytes that the estimation may take, the vocabulary included, and where it goes on past them.
     pub room: Room,
 }
 
@@ -175,8 +175,13 @@ pub fn estimate(sentences: Sentences, vocabulary: Vocabulary, training: &Trainin
     }
 }
 
+/// Bytes of the program itself, its threads and buffers.
+const OVERHEAD: usize = 40 << 20;
+
 struct Estimator<'a, K> {
     training: &'a Training,
+    /// What is left for sorting.
+    room: Room,
     packing: Packing,
     predictable: usize,
     key: std::marker::PhantomData<K>,
@@ -184,7 +189,16 @@ struct Estimator<'a, K> {
 
 impl<'a, K: Key> Estimator<'a, K> {
     fn run(sentences: Sentences, vocabulary: Vocabulary, training: &'a Training, packing: Packing) -> Result<Estimate> {
-        let this = Self { training, packing, predictable: vocabulary.predictable(), key: std::marker::PhantomData };
+        let taken = OVERHEAD + vocabulary.memory() + vocabulary.len() * 2 * size_of::<f64>();
+        // A tenth for what grows by copying.
+        let bytes = training.room.bytes.saturating_sub(taken) / 10 * 9;
+        let this = Self {
+            training,
+            room: Room { bytes, ..training.room.clone() },
+            packing,
+            predictable: vocabulary.predictable(),
+            key: std::marker::PhantomData,
+        };
         let adjusted = this.count(sentences, vocabulary.len())?;
         let discounts: Vec<Discounts> =
             adjusted.counts_of_counts.iter().map(|n| Discounts::estimate(training.smoothing, n)).collect();
@@ -204,14 +218,14 @@ impl<'a, K: Key> Estimator<'a, K> {
             prune: &prune,
         };
         // Sorting occurrences and holding what comes of it overlap.
-        let room = training.room.share(2);
+        let room = self.room.share(2);
         let ngrams = count::count(sentences, training.order, self.packing, &room)?;
         adjust::<K>(ngrams, &settings, self.packing, &room)
     }
 
     fn combine(&self, adjusted: Adjusted<K>, discounts: &[Discounts]) -> Result<(Vec<[f64; 2]>, Vec<Finished<K>>)> {
         let smoothing = self.training.smoothing;
-        let room = self.training.room.share(2 * self.training.order);
+        let room = self.room.share(4 * self.training.order);
         let orders: Vec<Discounted<K>> = adjusted
             .orders
             .into_par_iter()
@@ -229,7 +243,7 @@ impl<'a, K: Key> Estimator<'a, K> {
     /// Order by order, each from the one below.
     fn join(&self, first: Vec<f64>, orders: Vec<Discounted<K>>) -> Result<(Vec<[f64; 2]>, Vec<Finished<K>>)> {
         let (packing, smoothing) = (self.packing, self.training.smoothing);
-        let room = self.training.room.share(2 * self.training.order);
+        let room = self.room.share(4 * self.training.order);
         let mut lower = Spool::new(room.clone(), packing.bytes(1));
         for (id, probability) in first.into_iter().enumerate() {
             lower.push(K::of(id as WordId), probability)?;

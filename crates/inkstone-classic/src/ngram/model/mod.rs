@@ -17,6 +17,7 @@ pub use flags::Flags;
 pub use probing::{Probing, ProbingView, Slot, Slot32, Slot64};
 pub use score::{Lookup, Score, State, Weights};
 pub use table::Table;
+pub(in crate::ngram) use table::words;
 pub use trie::{Trie, TrieView};
 
 use super::arpa::read_arpa;
