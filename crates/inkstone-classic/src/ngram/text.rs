@@ -23,7 +23,7 @@ pub struct Talk<'a> {
 }
 
 /// Hands out the lines of a text file with what ends them, the last one included where it has no end.
-pub fn lines(path: &Path, talk: Talk<'_>, mut then: impl FnMut(&str) -> Result<()>) -> Result<()> {
+fn lines(path: &Path, talk: Talk<'_>, mut then: impl FnMut(&str) -> Result<()>) -> Result<()> {
     let file = inkstone_recipe::fs::open(path)?;
     let total = file.metadata().map_err(ClassicError::io("read", path))?.len();
     let task = talk.progress.task("reading", Some(total), "B");
@@ -117,7 +117,7 @@ impl Corpus {
 }
 
 /// A line without what ends it.
-pub fn without_end(line: &str) -> &str {
+fn without_end(line: &str) -> &str {
     let line = line.strip_suffix('\n').unwrap_or(line);
     line.strip_suffix('\r').unwrap_or(line)
 }
