@@ -5,7 +5,8 @@ use std::path::Path;
 use inkstone_classic::ngram::arpa::write_arpa;
 use inkstone_classic::ngram::count::Room;
 use inkstone_classic::ngram::model::{Table, write_model};
-use inkstone_classic::ngram::{Corpus, Estimate, Model, Smoothing, Splitter, Training, Unit, WordId, estimate};
+use inkstone_classic::ngram::{Corpus, Estimate, Model, Smoothing, Splitter, Talk, Training, Unit, WordId, estimate};
+use inkstone_recipe::{Interrupt, Silent};
 
 use super::{Target, in_folder};
 
@@ -44,7 +45,9 @@ fn good() -> Estimate {
         corpus.end().expect("room");
     }
     let training = Training { order: 3, smoothing: Smoothing::ModifiedKneserNey, prune: Vec::new(), room };
-    estimate(corpus.sentences, corpus.vocabulary, &training).expect("a small model")
+    let interrupt = Interrupt::default();
+    let talk = Talk { progress: &Silent, interrupt: &interrupt };
+    estimate(corpus.sentences, corpus.vocabulary, &training, talk).expect("a small model")
 }
 
 /// Opens a model, and asks it for words that it has and has not.

@@ -104,7 +104,10 @@ impl Trial<'_> {
             Ok(text.lines().filter_map(|line| line.split_whitespace().nth(1)?.parse().ok()).collect())
         };
         let (ours, theirs) = (score("ours.arpa")?, score("kenlm.arpa")?);
-        let words = std::fs::read_to_string(self.text)?.lines().map(|line| line.split_whitespace().count() + 1).collect::<Vec<_>>();
+        let words = std::fs::read_to_string(self.text)?
+            .lines()
+            .map(|line| line.split_whitespace().count() + 1)
+            .collect::<Vec<_>>();
         let differences = ours.iter().zip(&theirs).zip(&words).map(|((a, b), &n)| (a - b).abs() / n as f64);
         let largest = differences.fold(0.0, f64::max);
         println!("{} sentences, largest difference {largest:.1e} a word", ours.len());
@@ -120,15 +123,27 @@ impl Trial<'_> {
         let ids = self.folder.join("ids");
         benchmark(self.kenlm, "vocab", self.folder, self.text, &ids)?;
         for _ in 0..self.runs {
-            theirs.push(queries_per_second(&benchmark(self.kenlm, "query", self.folder, &ids, &self.folder.join("speed"))?)?);
+            theirs.push(queries_per_second(&benchmark(
+                self.kenlm,
+                "query",
+                self.folder,
+                &ids,
+                &self.folder.join("speed"),
+            )?)?);
             let text = self.text.to_string_lossy();
-            let run: Value = serde_json::from_str(&self.ours(&["eval", "-m", "ours.probing", "--text", &text, "--json"])?.stdout)?;
+            let run: Value =
+                serde_json::from_str(&self.ours(&["eval", "-m", "ours.probing", "--text", &text, "--json"])?.stdout)?;
             ours.push(run["queries_per_second"].as_f64().unwrap_or(0.0));
             text_ours.push(run["tokens_per_second"].as_f64().unwrap_or(0.0));
             text_theirs.push(self.text_queries()?);
         }
         let (a, b) = (median(ours), median(theirs));
-        println!("queries/s on ids, one thread: ours {:.2} M, KenLM probing {:.2} M: {:.2} times", a / 1e6, b / 1e6, a / b);
+        println!(
+            "queries/s on ids, one thread: ours {:.2} M, KenLM probing {:.2} M: {:.2} times",
+            a / 1e6,
+            b / 1e6,
+            a / b
+        );
         let (c, d) = (median(text_ours), median(text_theirs));
         println!("words/s from text: ours {:.2} M, KenLM `query` {:.2} M (loading included)", c / 1e6, d / 1e6);
         Ok(self.sizes()? && a >= b)
@@ -222,7 +237,18 @@ fn large(program: &Program, folder: &Path, megabytes: u64) -> Result<Verdict> {
     let limit = megabytes * 512 / 1000;
     let memory = format!("{}", limit * 1_000_000);
     let mut command = Command::new(&program.0);
-    command.args(["--no-progress", "ngram", "train", "--order", "5", "--memory", &memory, "--out", "large.arpa", "--text"]);
+    command.args([
+        "--no-progress",
+        "ngram",
+        "train",
+        "--order",
+        "5",
+        "--memory",
+        &memory,
+        "--out",
+        "large.arpa",
+        "--text",
+    ]);
     let measured = repo::section("counting it", || measure(command.arg(&text).current_dir(folder)))?;
     let peak = measured.peak_bytes / 1_000_000;
     println!("{:.0} s, peak {peak} MB, allowed {limit} MB", measured.seconds);

@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use super::cache::Cache;
 use super::model::{Model, Score, Scorer, State};
-use super::text::{Talk, pieces};
+use super::talk::Talk;
+use super::text::pieces;
 use super::unit::Splitter;
 use super::vocabulary::{END, UNKNOWN, WordId};
 use crate::error::{ClassicError, Result};
@@ -53,7 +54,13 @@ pub struct Mixture {
 const BATCH: usize = 1 << 16;
 
 /// Evaluates a model on a text file, one sentence a line; with a tokenizer the whole file is one sentence.
-pub fn evaluate(model: &Model, splitter: &Splitter, path: &Path, mixture: Mixture, talk: Talk<'_>) -> Result<Evaluation> {
+pub fn evaluate(
+    model: &Model,
+    splitter: &Splitter,
+    path: &Path,
+    mixture: Mixture,
+    talk: Talk<'_>,
+) -> Result<Evaluation> {
     let started = Instant::now();
     let mut sums = Sums::new(model, mixture);
     pieces(path, splitter.unit(), talk, |piece, ends| {

@@ -57,7 +57,12 @@ pub struct Counted {
 pub type Counts<'a> = &'a dyn Fn(&[String], &str) -> Option<Counted>;
 
 /// Explains each word of a sentence and its end.
-pub fn explain(model: &Model, splitter: &Splitter, sentence: &str, counts: Option<Counts<'_>>) -> Result<Vec<Explained>> {
+pub fn explain(
+    model: &Model,
+    splitter: &Splitter,
+    sentence: &str,
+    counts: Option<Counts<'_>>,
+) -> Result<Vec<Explained>> {
     let mut words: Vec<String> = Vec::new();
     splitter.split(sentence, |word| words.push(word.to_owned()))?;
     let mut ids: Vec<WordId> = words.iter().map(|word| model.vocabulary().id(word)).collect();

@@ -35,8 +35,8 @@ fn by_history(block: &Block) -> BTreeMap<&[WordId], Vec<usize>> {
 /// Which n-grams of an order stay; `longer` are those that stay of the next one.
 fn stays(table: &Table, longer: Option<&Block>, order: usize, threshold: f64) -> Vec<bool> {
     let block = &table.orders[order - 1];
-    let needed: BTreeSet<&[WordId]> =
-        longer.map_or_else(BTreeSet::new, |longer| longer.words.chunks(order + 1).map(|ngram| &ngram[..order]).collect());
+    let needed: BTreeSet<&[WordId]> = longer
+        .map_or_else(BTreeSet::new, |longer| longer.words.chunks(order + 1).map(|ngram| &ngram[..order]).collect());
     let mut stays = vec![true; block.len()];
     for (&history, ngrams) in &by_history(block) {
         let group = Group::new(table, order, history, ngrams);

@@ -45,7 +45,8 @@ impl Reference {
                 }
             }
         }
-        let counts = if smoothing.counts_continuations() { continuations(&occurrences, order) } else { occurrences.clone() };
+        let counts =
+            if smoothing.counts_continuations() { continuations(&occurrences, order) } else { occurrences.clone() };
         let mut followers: BTreeMap<Ngram, Vec<WordId>> = BTreeMap::new();
         for ngram in counts.keys() {
             followers.entry(ngram[..ngram.len() - 1].to_vec()).or_default().push(ngram[ngram.len() - 1]);

@@ -136,7 +136,10 @@ mod tests {
         let n = [0, 1000, 400, 210, 120, 80, 55];
         let kn = Discounts::estimate(Smoothing::ModifiedKneserNey, &n);
         let y = 1000.0 / 1800.0;
-        assert!((kn.of(1) - (1.0 - 2.0 * y * 0.4)).abs() < 1e-12 && (kn.of(9) - (3.0 - 4.0 * y * 12.0 / 21.0)).abs() < 1e-12);
+        assert!(
+            (kn.of(1) - (1.0 - 2.0 * y * 0.4)).abs() < 1e-12
+                && (kn.of(9) - (3.0 - 4.0 * y * 12.0 / 21.0)).abs() < 1e-12
+        );
         assert!(!kn.fallback && !Discounts::estimate(Smoothing::Katz, &n).fallback);
         for smoothing in [Smoothing::ModifiedKneserNey, Smoothing::AbsoluteDiscounting, Smoothing::Katz] {
             assert!(Discounts::estimate(smoothing, &[0, 3, 0, 0, 0, 0, 0]).fallback, "{smoothing:?}");

@@ -12,6 +12,7 @@ use super::count::Room;
 use super::estimate::{LONGEST, Training, estimate};
 use super::model::Table;
 use super::smoothing::{Discounts, Smoothing};
+use super::talk::Talk;
 use super::text::Corpus;
 use super::unit::{Splitter, Unit};
 use super::{evaluate_documents, folder, prune};
@@ -133,10 +134,9 @@ fn run(config: &NgramConfig, context: &Context<'_>) -> Result<Metrics> {
     let splitter = Splitter::new(config.unit(), tokenizer.transpose()?)?;
     let room = Room { folder: context.state().to_owned(), bytes: config.memory_mb << 20 };
     let corpus = read_corpus(context, &splitter, &room)?;
+    let talk = Talk { progress: context.progress, interrupt: context.interrupt };
     let tokens = corpus.sentences.tokens();
-    let task = context.progress.task("estimating", None, "n-grams");
-    let estimate = estimate(corpus.sentences, corpus.vocabulary, &config.training(room))?;
-    drop(task);
+    let estimate = estimate(corpus.sentences, corpus.vocabulary, &config.training(room), talk)?;
     warn_of_fallbacks(&estimate.discounts, &mut |line| context.progress.warn(line));
     let discounts = estimate.discounts.clone();
     let mut table = Table::of(estimate)?;
@@ -148,7 +148,8 @@ fn run(config: &NgramConfig, context: &Context<'_>) -> Result<Metrics> {
         })?;
     }
     folder::save(context.out(), &table, &splitter, config.bits)?;
-    let about = json!({"discounts": discounts.iter().map(|d| &d.amount[1..]).collect::<Vec<_>>(), "ngrams": table.counts()});
+    let about =
+        json!({"discounts": discounts.iter().map(|d| &d.amount[1..]).collect::<Vec<_>>(), "ngrams": table.counts()});
     let path = context.out().join("ngram.json");
     inkstone_recipe::fs::write_atomic(&path, format!("{about:#}\n").as_bytes())?;
     metrics(context, &table.counts(), tokens)
@@ -168,9 +169,7 @@ fn read_corpus(context: &Context<'_>, splitter: &Splitter, room: &Room) -> Resul
         }
         done += document.text.len() as u64;
         task.set(done);
-        if context.interrupt.requested() {
-            return Err(ClassicError::Interrupted);
-        }
+        Talk { progress: context.progress, interrupt: context.interrupt }.check()?;
     }
     corpus.check(&artifact.folder)?;
     Ok(corpus)

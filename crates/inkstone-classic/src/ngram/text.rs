@@ -3,24 +3,14 @@
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
-use inkstone_recipe::{Interrupt, Progress};
-
 use super::count::{Room, Sentences};
+use super::talk::Talk;
 use super::unit::{Splitter, Unit};
 use super::vocabulary::{Vocabulary, WordId};
 use crate::error::{ClassicError, Result};
 
 /// The longest line that is read, in bytes.
 const LONGEST_LINE: u64 = 1 << 28;
-
-/// Who hears of the work, and who may end it.
-#[derive(Clone, Copy)]
-pub struct Talk<'a> {
-    /// Where progress is shown.
-    pub progress: &'a dyn Progress,
-    /// Whether the user asked to stop.
-    pub interrupt: &'a Interrupt,
-}
 
 /// Hands out the lines of a text file with what ends them, the last one included where it has no end.
 fn lines(path: &Path, talk: Talk<'_>, mut then: impl FnMut(&str) -> Result<()>) -> Result<()> {
@@ -41,9 +31,7 @@ fn lines(path: &Path, talk: Talk<'_>, mut then: impl FnMut(&str) -> Result<()>) 
         done += read;
         if number % 1024 == 0 {
             task.set(done);
-            if talk.interrupt.requested() {
-                return Err(ClassicError::Interrupted);
-            }
+            talk.check()?;
         }
     }
     Ok(())

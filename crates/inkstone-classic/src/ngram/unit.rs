@@ -63,7 +63,9 @@ impl Splitter {
     pub fn new(unit: Unit, tokenizer: Option<Tokenizer>) -> Result<Self> {
         if (unit == Unit::Tokens) != tokenizer.is_some() {
             let (got, expected) = match unit {
-                Unit::Tokens => ("tokens without a tokenizer".to_owned(), "words or characters, or come with a tokenizer"),
+                Unit::Tokens => {
+                    ("tokens without a tokenizer".to_owned(), "words or characters, or come with a tokenizer")
+                }
                 unit => (format!("{} with a tokenizer", unit.name()), "tokens where there is a tokenizer"),
             };
             return Err(ClassicError::Setting { field: "unit", got, expected: expected.into() });
@@ -172,7 +174,10 @@ mod tests {
 
     fn split(unit: Unit, text: &str) -> Vec<String> {
         let mut words = Vec::new();
-        Splitter::new(unit, None).expect("no tokenizer needed").split(text, |word| words.push(word.to_owned())).expect("text");
+        Splitter::new(unit, None)
+            .expect("no tokenizer needed")
+            .split(text, |word| words.push(word.to_owned()))
+            .expect("text");
         words
     }
 

@@ -4,13 +4,13 @@ use std::path::Path;
 
 use inkstone_classic::ClassicError;
 use inkstone_classic::ngram::arpa::read_arpa;
-use inkstone_classic::ngram::count::{Key, Packing, Sentences, Spool, adjust};
 use inkstone_classic::ngram::count::{AdjustSettings, Entry};
+use inkstone_classic::ngram::count::{Key, Packing, Spool, adjust};
 use inkstone_classic::ngram::model::write_model;
-use inkstone_classic::ngram::{Corpus, Model, Smoothing, Splitter, Talk, Unit, Vocabulary, estimate};
+use inkstone_classic::ngram::{Corpus, Model, Smoothing, Splitter, Talk, Unit};
 use inkstone_recipe::{Interrupt, Silent};
 
-use crate::support::{random_lines, room, table, training, words};
+use crate::support::{estimated, random_lines, room, table, training, words};
 
 const GOOD: &str = "\\data\\\nngram 1=4\nngram 2=1\n\n\\1-grams:\n-1\t<unk>\n-99\t<s>\t-0.3\n-0.5\t</s>\n-0.5\ta\t-0.3\n\n\\2-grams:\n-0.2\t<s> a\n\n\\end\\\n";
 
@@ -108,7 +108,7 @@ fn texts_that_hold_nothing_are_refused() {
     assert!(matches!(read(b"a\nb\xff\n"), Err(ClassicError::Text { line: 2, .. })));
     let only_empty = read(b"\n\n\n").expect("empty sentences are sentences");
     assert_eq!(only_empty.sentences.tokens(), 3);
-    let model = estimate(only_empty.sentences, only_empty.vocabulary, &training(3, Smoothing::Katz, &[], 1 << 20));
+    let model = estimated(only_empty, &training(3, Smoothing::Katz, &[], 1 << 20));
     assert_eq!(model.expect("a model of silence").counts, [3, 1, 0]);
 }
 
@@ -122,9 +122,9 @@ fn settings_that_can_not_work_are_refused() {
         (3, Smoothing::Katz, vec![1, 1, 1]),
         (3, Smoothing::Katz, vec![0, 2, 1]),
     ] {
-        let mut sentences = Sentences::new(room(1 << 20));
-        sentences.end().expect("room");
-        let result = estimate(sentences, Vocabulary::new(), &training(order, smoothing, &prune, 1 << 20));
+        let mut corpus = Corpus::new(room(1 << 20));
+        corpus.end().expect("room");
+        let result = estimated(corpus, &training(order, smoothing, &prune, 1 << 20));
         assert!(matches!(result, Err(ClassicError::Setting { .. })), "{order} {smoothing:?} {prune:?}");
     }
     assert!(Splitter::new(Unit::Tokens, None).is_err());
@@ -146,9 +146,14 @@ fn counts_beyond_32_bits_are_counted() {
     let adjusted = adjust(spool.read().expect("entries"), &settings, packing, &room(1 << 20)).expect("counts");
     assert_eq!(adjusted.unigrams, [0, 0, many, many + 1, many]);
     let mut bigrams = adjusted.orders;
-    let counts: Vec<u64> = bigrams.remove(0).sorted().expect("entries").map(|entry| {
-        let Entry { value, .. } = entry.expect("an entry");
-        value
-    }).collect();
+    let counts: Vec<u64> = bigrams
+        .remove(0)
+        .sorted()
+        .expect("entries")
+        .map(|entry| {
+            let Entry { value, .. } = entry.expect("an entry");
+            value
+        })
+        .collect();
     assert_eq!(counts, [many, 1, many, many]);
 }

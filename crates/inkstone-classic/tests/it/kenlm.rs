@@ -18,11 +18,17 @@ fn assert_same(ours: &Table, theirs: &Table) {
     assert_eq!(ours.counts(), theirs.counts());
     for (block, order) in theirs.blocks().iter().zip(1..) {
         for (i, words) in block.words.chunks(order).enumerate() {
-            let own: Vec<WordId> = words.iter().map(|&word| ours.vocabulary().id(theirs.vocabulary().word(word))).collect();
+            let own: Vec<WordId> =
+                words.iter().map(|&word| ours.vocabulary().id(theirs.vocabulary().word(word))).collect();
             let at = ours.find(&own).expect("the same n-grams");
             let own = &ours.blocks()[order - 1];
             let differs = |a: f64, b: f64| (a - b).abs() > TOLERANCE;
-            let pairs = (own.log10_probability[at], block.log10_probability[i], own.log10_back_off[at], block.log10_back_off[i]);
+            let pairs = (
+                own.log10_probability[at],
+                block.log10_probability[i],
+                own.log10_back_off[at],
+                block.log10_back_off[i],
+            );
             assert!(!differs(pairs.0, pairs.1) && !differs(pairs.2, pairs.3), "{words:?}: {pairs:?}");
         }
     }

@@ -109,7 +109,8 @@ fn missing_endings_change_no_score() {
 fn entropy_pruning_keeps_sums_and_costs_little() {
     let lines = random_lines(8, 1500, 60);
     let table = table(&lines, &training(3, Smoothing::ModifiedKneserNey, &[], 1 << 24));
-    let sentences: Vec<Vec<WordId>> = random_lines(81, 300, 60).iter().map(|line| ids(table.vocabulary(), line)).collect();
+    let sentences: Vec<Vec<WordId>> =
+        random_lines(81, 300, 60).iter().map(|line| ids(table.vocabulary(), line)).collect();
     let loss = |table: &Table| {
         let scores = scores(&Model::exact(table, None), &sentences);
         -scores.iter().map(|score| score.0).sum::<f64>() / scores.len() as f64
@@ -117,12 +118,19 @@ fn entropy_pruning_keeps_sums_and_costs_little() {
     let size = |table: &Table| table.counts().iter().sum::<u64>();
     assert_eq!(size(&prune(&table, 0.0).expect("a table")), size(&table));
     let (light, heavy) = (prune(&table, 1e-6).expect("a table"), prune(&table, 1e-4).expect("a table"));
-    assert!(size(&heavy) < size(&light) && size(&light) < size(&table), "{} {} {}", size(&heavy), size(&light), size(&table));
+    assert!(
+        size(&heavy) < size(&light) && size(&light) < size(&table),
+        "{} {} {}",
+        size(&heavy),
+        size(&light),
+        size(&table)
+    );
     assert!((loss(&light) - loss(&table)).abs() < 0.02 && (loss(&heavy) - loss(&table)).abs() < 0.1);
     for table in [&light, &heavy] {
         for history in [vec![], vec![BEGIN], vec![4], vec![BEGIN, 5], vec![4, 3], vec![7, 7]] {
             let words = (0..table.vocabulary().len() as WordId).filter(|&word| word != BEGIN);
-            let sum: f64 = words.map(|word| 10f64.powf(table.log10_probability(&[&history[..], &[word]].concat()))).sum();
+            let sum: f64 =
+                words.map(|word| 10f64.powf(table.log10_probability(&[&history[..], &[word]].concat()))).sum();
             assert!((sum - 1.0).abs() < 1e-9, "{history:?}: {sum}");
         }
     }

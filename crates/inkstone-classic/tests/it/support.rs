@@ -1,5 +1,6 @@
 use std::path::{Path, PathBuf};
 
+use inkstone_classic::ClassicError;
 use inkstone_classic::ngram::count::Room;
 use inkstone_classic::ngram::model::Table;
 use inkstone_classic::ngram::{
@@ -35,14 +36,20 @@ pub(crate) fn learn(lines: &[String], training: &Training) -> Estimate {
         corpus.push(line, &words()).expect("words");
         corpus.end().expect("room");
     }
-    estimate(corpus.sentences, corpus.vocabulary, training).expect("a model")
+    estimated(corpus, training).expect("a model")
 }
 
 pub(crate) fn learn_file(path: &Path, training: &Training) -> Estimate {
     let mut corpus = Corpus::new(training.room.clone());
     let interrupt = Interrupt::default();
     corpus.add_file(path, &words(), Talk { progress: &Silent, interrupt: &interrupt }).expect("a text");
-    estimate(corpus.sentences, corpus.vocabulary, training).expect("a model")
+    estimated(corpus, training).expect("a model")
+}
+
+pub(crate) fn estimated(corpus: Corpus, training: &Training) -> Result<Estimate, ClassicError> {
+    let interrupt = Interrupt::default();
+    let talk = Talk { progress: &Silent, interrupt: &interrupt };
+    estimate(corpus.sentences, corpus.vocabulary, training, talk)
 }
 
 pub(crate) fn table(lines: &[String], training: &Training) -> Table {
@@ -69,7 +76,12 @@ pub(crate) fn random_lines(seed: u64, lines: usize, words: u64) -> Vec<String> {
     };
     let mut line = move || {
         let len = draw(12);
-        let words: Vec<String> = (0..len).map(|_| { let n = draw(words) + 1; format!("w{}", draw(n)) }).collect();
+        let words: Vec<String> = (0..len)
+            .map(|_| {
+                let n = draw(words) + 1;
+                format!("w{}", draw(n))
+            })
+            .collect();
         words.join(" ")
     };
     (0..lines).map(|_| line()).collect()

@@ -32,7 +32,9 @@ fn a_text_is_evaluated_as_kenlm_scores_it() {
     assert!((evaluation.loss - nats / scores.len() as f64).abs() < 1e-5);
     assert!((evaluation.perplexity - evaluation.loss.exp()).abs() < 1e-9);
     let bits = evaluation.loss * evaluation.tokens as f64 / std::f64::consts::LN_2 / evaluation.bytes as f64;
-    assert!((evaluation.bits_per_byte - bits).abs() < 1e-12 && evaluation.orders.iter().sum::<u64>() == evaluation.tokens);
+    assert!(
+        (evaluation.bits_per_byte - bits).abs() < 1e-12 && evaluation.orders.iter().sum::<u64>() == evaluation.tokens
+    );
     let cached = on(Mixture { cache: Some((200, 0.05)) });
     assert!(cached.loss != evaluation.loss && (cached.loss - evaluation.loss).abs() < 0.2);
 }
@@ -41,7 +43,10 @@ fn a_text_is_evaluated_as_kenlm_scores_it() {
 fn an_explanation_adds_up() {
     let (model, _) = model();
     let explained = explain(&model, &words(), "the old unheard stone sees", None).expect("an explanation");
-    assert_eq!(explained.iter().map(|word| word.word.as_str()).collect::<Vec<_>>(), ["the", "old", "unheard", "stone", "sees", "</s>"]);
+    assert_eq!(
+        explained.iter().map(|word| word.word.as_str()).collect::<Vec<_>>(),
+        ["the", "old", "unheard", "stone", "sees", "</s>"]
+    );
     for word in &explained {
         let sum: f64 = word.path.iter().map(|step| step.log10).sum();
         assert!((sum - word.log10).abs() < 1e-9, "{word:?}");
@@ -80,7 +85,9 @@ fn a_model_over_classes_sums_to_one() {
     let classes = Classes::find(&sentences, &vocabulary, 6, 10).expect("classes");
     assert_eq!(classes.members().len(), 6);
     let training = training(3, Smoothing::ModifiedKneserNey, &[], 1 << 22);
-    let model = ClassModel::train(&sentences, classes, &training).expect("a model");
+    let interrupt = Interrupt::default();
+    let talk = Talk { progress: &Silent, interrupt: &interrupt };
+    let model = ClassModel::train(&sentences, classes, &training, talk).expect("a model");
     for history in [vec![BEGIN], vec![BEGIN, 5], vec![7, 9, 4], ids(&vocabulary, "never")] {
         let words = (0..vocabulary.len() as WordId).filter(|&word| word != BEGIN);
         let sum: f64 = words.map(|word| 10f64.powf(model.log10_probability(&history, word))).sum();

@@ -18,7 +18,9 @@ pub(crate) enum NgramCommand {
     )]
     Train(Train),
     /// Turn an ARPA file into a binary model, or prune it
-    #[command(after_help = "Example:\n  inkstone ngram build -m corpus.arpa --out corpus.ngram --structure trie --bits 8")]
+    #[command(
+        after_help = "Example:\n  inkstone ngram build -m corpus.arpa --out corpus.ngram --structure trie --bits 8"
+    )]
     Build(Build),
     /// Loss, perplexity and bits per byte on a text
     #[command(after_help = "Example:\n  inkstone ngram eval -m corpus.arpa --text held-out.txt --json")]

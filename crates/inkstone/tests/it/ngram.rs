@@ -94,8 +94,7 @@ fn every_verb_answers_people_and_machines() {
     assert!(loss["perplexity"].as_f64().unwrap() < 10.0 && loss["unknown"] == 0, "{loss}");
     let cached = place.json(&["ngram", "eval", "-m", "text.arpa", "--text", "text.txt", "--cache", "0.1", "--json"]);
     assert_ne!(cached["loss"], loss["loss"]);
-    let explained =
-        place.json(&["ngram", "explain", "-m", "text.arpa", "the old 墨", "--text", "text.txt", "--json"]);
+    let explained = place.json(&["ngram", "explain", "-m", "text.arpa", "the old 墨", "--text", "text.txt", "--json"]);
     assert_eq!(explained.as_array().map(Vec::len), Some(4));
     assert_eq!((&explained[2]["unknown"], &explained[2]["order"]), (&Value::from(true), &Value::from(1)));
     assert!(explained[0]["path"][0]["counted"]["history_count"].as_u64().unwrap() > 0, "{explained}");
@@ -125,7 +124,10 @@ fn files_of_every_form_give_the_same_perplexity() {
         assert_eq!(bytes("built").len(), bytes("trained").len());
     }
     place.ok(&["ngram", "build", "-m", "text.arpa", "--out", "pruned.arpa", "--prune-entropy", "1e-4"]);
-    assert!(std::fs::metadata(place.path("pruned.arpa")).unwrap().len() < std::fs::metadata(place.path("text.arpa")).unwrap().len());
+    assert!(
+        std::fs::metadata(place.path("pruned.arpa")).unwrap().len()
+            < std::fs::metadata(place.path("text.arpa")).unwrap().len()
+    );
 }
 
 #[test]

@@ -8,5 +8,5 @@ mod read;
 mod write;
 
 pub use read::read_arpa;
-pub use write::{ArpaWriter, write_arpa, write_table};
 pub(in crate::ngram) use write::write_aside;
+pub use write::{ArpaWriter, write_arpa, write_table};

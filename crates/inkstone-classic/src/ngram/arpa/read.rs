@@ -18,7 +18,8 @@ const ABSENT: f64 = -100.0;
 /// Reads a model. What a word is comes from our own note, where there is one.
 pub fn read_arpa(path: &Path) -> Result<(Table, Option<Unit>)> {
     let file = inkstone_recipe::fs::open(path)?;
-    Parser { path: path.to_owned(), input: BufReader::with_capacity(1 << 18, file), line: String::new(), number: 0 }.table()
+    Parser { path: path.to_owned(), input: BufReader::with_capacity(1 << 18, file), line: String::new(), number: 0 }
+        .table()
 }
 
 struct Parser<R> {

@@ -190,7 +190,10 @@ mod tests {
         }
         let bigrams = Bigrams::count(sentences.iter().map(Vec::as_slice), 10);
         let class = exchange(&bigrams, &[3, 4, 5, 6, 7, 8, 9], 3, 20);
-        assert!(class[3] == class[4] && class[5] == class[6] && class[6] == class[7] && class[8] == class[9], "{class:?}");
+        assert!(
+            class[3] == class[4] && class[5] == class[6] && class[6] == class[7] && class[8] == class[9],
+            "{class:?}"
+        );
         assert!(class[3] != class[5] && class[5] != class[8] && class[3] != class[8] && class[0] == 0);
     }
 }

@@ -6,8 +6,9 @@ use std::path::Path;
 use super::exchange::{Bigrams, exchange};
 use crate::error::{ClassicError, Result};
 use crate::ngram::count::Sentences;
-use crate::ngram::estimate::{Block, Training, estimate};
+use crate::ngram::estimate::{Training, estimate};
 use crate::ngram::model::Table;
+use crate::ngram::talk::Talk;
 use crate::ngram::vocabulary::{BEGIN, END, SPECIALS, UNKNOWN, Vocabulary, WordId};
 
 /// The class of each word of a vocabulary, from 1 on; 0 for the special words.
@@ -73,7 +74,7 @@ pub struct ClassModel {
 
 impl ClassModel {
     /// Estimates the model from the sentences that the classes were found on.
-    pub fn train(sentences: &[Vec<WordId>], classes: Classes, training: &Training) -> Result<Self> {
+    pub fn train(sentences: &[Vec<WordId>], classes: Classes, training: &Training, talk: Talk<'_>) -> Result<Self> {
         let mut vocabulary = Vocabulary::new();
         let mut mapped = Sentences::new(training.room.clone());
         for words in sentences {
@@ -81,7 +82,7 @@ impl ClassModel {
             mapped.push(&ids)?;
             mapped.end()?;
         }
-        let table = Table::of(estimate(mapped, vocabulary, training)?)?;
+        let table = Table::of(estimate(mapped, vocabulary, training, talk)?)?;
         let mut totals = vec![0; classes.class.iter().max().map_or(1, |&most| most as usize + 1)];
         for (word, &count) in classes.counts.iter().enumerate() {
             totals[classes.class[word] as usize] += count;
@@ -109,16 +110,17 @@ impl ClassModel {
             class => (self.classes.counts[word as usize] as f64 / self.totals[class as usize] as f64).log10(),
         }
     }
-
-    /// The same distribution as a list of n-grams of words: only for vocabularies in which a class has few words.
-    pub fn blocks(&self) -> &[Block] {
-        self.table.blocks()
-    }
 }
 
 fn class_id(vocabulary: &mut Vocabulary, classes: &Classes, word: WordId) -> WordId {
     match classes.of(word) {
-        0 => if word <= END { word } else { UNKNOWN },
+        0 => {
+            if word <= END {
+                word
+            } else {
+                UNKNOWN
+            }
+        }
         class => vocabulary.insert(&class.to_string()),
     }
 }

@@ -10,8 +10,8 @@ mod sorter;
 mod spool;
 mod tokens;
 
-pub use adjust::{AdjustSettings, Adjusted, adjust};
 pub(in crate::ngram) use adjust::unmark;
+pub use adjust::{AdjustSettings, Adjusted, adjust};
 pub use key::{Key, Packing, Wide};
 pub use sorter::{Merged, Sorter};
 pub use spool::{Entry, Room, Spool, SpoolReader};
@@ -20,16 +20,27 @@ pub use tokens::Sentences;
 use rayon::slice::ParallelSliceMut;
 
 use crate::error::Result;
+use crate::ngram::talk::Talk;
 use crate::ngram::vocabulary::{BEGIN, END, WordId};
 
 /// The n-grams of `order` words of all sentences with their counts, in suffix order, each once.
-pub fn count<K: Key>(sentences: Sentences, order: usize, packing: Packing, room: &Room) -> Result<Unique<K>> {
+pub fn count<K: Key>(
+    sentences: Sentences,
+    order: usize,
+    (packing, room): (Packing, &Room),
+    talk: Talk<'_>,
+) -> Result<Unique<K>> {
     let begin = (0..order).fold(K::ZERO, |key, _| packing.push(key, BEGIN, order));
-    let mut counter = Counter { room: room.clone(), key_bytes: packing.bytes(order), keys: Vec::new(), runs: Vec::new() };
+    let mut counter =
+        Counter { room: room.clone(), key_bytes: packing.bytes(order), keys: Vec::new(), runs: Vec::new() };
     let capacity = (sentences.tokens() as usize).min(room.capacity::<K>());
     counter.keys.reserve_exact(capacity);
-    let mut key = begin;
+    let task = talk.progress.task("counting", Some(sentences.tokens()), "words");
+    let (mut key, mut done) = (begin, 0);
     sentences.read(|words: &[WordId]| {
+        talk.check()?;
+        done += words.len() as u64;
+        task.set(done);
         for &word in words {
             key = packing.push(key, word, order);
             counter.push(key)?;

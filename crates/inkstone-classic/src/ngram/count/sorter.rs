@@ -17,16 +17,28 @@ pub struct Sorter<K, V> {
     key_bytes: usize,
     memory: Vec<Entry<K, V>>,
     runs: Vec<SpoolReader<K, V>>,
+    len: u64,
 }
 
 impl<K: Key, V: Pod + Send + Sync> Sorter<K, V> {
     /// An empty one, for n-grams of `key_bytes` bytes.
     pub fn new(room: Room, key_bytes: usize) -> Self {
-        Self { room, key_bytes, memory: Vec::new(), runs: Vec::new() }
+        Self { room, key_bytes, memory: Vec::new(), runs: Vec::new(), len: 0 }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
     }
 
     /// Adds one.
     pub fn push(&mut self, key: K, value: V) -> Result<()> {
+        self.len += 1;
         let limit = self.room.capacity::<Entry<K, V>>();
         push_within(&mut self.memory, Entry { key, value }, limit);
         if self.memory.len() < limit {

@@ -78,6 +78,11 @@ impl<K: Key, V: Pod + Send + Sync> Spool<K, V> {
         self.len
     }
 
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
     /// Adds one at the end.
     pub fn push(&mut self, key: K, value: V) -> Result<()> {
         self.len += 1;

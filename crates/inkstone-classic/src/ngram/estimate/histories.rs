@@ -77,7 +77,7 @@ pub(super) struct Discounting<'a> {
 
 /// Discounts the n-grams of one order, given in context order.
 pub(super) fn discount<K: Key>(
-    counts: Sorter<K, u64>,
+    counts: impl Iterator<Item = Result<Entry<K, u64>>>,
     how: Discounting<'_>,
     packing: Packing,
     room: &Room,
@@ -86,7 +86,7 @@ pub(super) fn discount<K: Key>(
         ngrams: Sorter::new(room.clone(), packing.bytes(how.order)),
         weights: Spool::new(room.clone(), packing.bytes(how.order - 1)),
     };
-    by_history(counts.sorted()?, packing, |history, group| {
+    by_history(counts, packing, |history, group| {
         let sums = History::new(group.iter().map(|entry| unmark(entry.value)), how.discounts);
         let denominator = sums.denominator(how.smoothing, how.predictable);
         let weight = sums.weight(how.smoothing, how.predictable);

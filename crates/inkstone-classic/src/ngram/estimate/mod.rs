@@ -16,6 +16,7 @@ use self::histories::{Discounted, Discounting, discount};
 use self::join::{Finished, finish};
 use super::count::{self, AdjustSettings, Adjusted, Entry, Key, Packing, Room, Sentences, Spool, Wide, adjust};
 use super::smoothing::{Discounts, Smoothing};
+use super::talk::Talk;
 use super::vocabulary::{Vocabulary, WordId};
 use crate::error::{ClassicError, Result};
 
@@ -164,14 +165,14 @@ impl<K: Key> Orders for Packed<K> {
 }
 
 /// Estimates a model from sentences over a vocabulary.
-pub fn estimate(sentences: Sentences, vocabulary: Vocabulary, training: &Training) -> Result<Estimate> {
+pub fn estimate(sentences: Sentences, vocabulary: Vocabulary, training: &Training, talk: Talk<'_>) -> Result<Estimate> {
     training.check()?;
     let packing = Packing { bits: vocabulary.bits() };
     match packing.bits * training.order as u32 {
-        ..=64 => Estimator::<u64>::run(sentences, vocabulary, training, packing),
-        ..=128 => Estimator::<u128>::run(sentences, vocabulary, training, packing),
-        ..=256 => Estimator::<Wide<2>>::run(sentences, vocabulary, training, packing),
-        _ => Estimator::<Wide<8>>::run(sentences, vocabulary, training, packing),
+        ..=64 => Estimator::<u64>::new(&vocabulary, training, talk).run(sentences, vocabulary),
+        ..=128 => Estimator::<u128>::new(&vocabulary, training, talk).run(sentences, vocabulary),
+        ..=256 => Estimator::<Wide<2>>::new(&vocabulary, training, talk).run(sentences, vocabulary),
+        _ => Estimator::<Wide<8>>::new(&vocabulary, training, talk).run(sentences, vocabulary),
     }
 }
 
@@ -184,27 +185,32 @@ struct Estimator<'a, K> {
     room: Room,
     packing: Packing,
     predictable: usize,
+    talk: Talk<'a>,
     key: std::marker::PhantomData<K>,
 }
 
 impl<'a, K: Key> Estimator<'a, K> {
-    fn run(sentences: Sentences, vocabulary: Vocabulary, training: &'a Training, packing: Packing) -> Result<Estimate> {
+    fn new(vocabulary: &Vocabulary, training: &'a Training, talk: Talk<'a>) -> Self {
         let taken = OVERHEAD + vocabulary.memory() + vocabulary.len() * 2 * size_of::<f64>();
         // A tenth for what grows by copying.
         let bytes = training.room.bytes.saturating_sub(taken) / 10 * 9;
-        let this = Self {
+        Self {
             training,
             room: Room { bytes, ..training.room.clone() },
-            packing,
+            packing: Packing { bits: vocabulary.bits() },
             predictable: vocabulary.predictable(),
+            talk,
             key: std::marker::PhantomData,
-        };
-        let adjusted = this.count(sentences, vocabulary.len())?;
+        }
+    }
+
+    fn run(self, sentences: Sentences, vocabulary: Vocabulary) -> Result<Estimate> {
+        let adjusted = self.count(sentences, vocabulary.len())?;
         let discounts: Vec<Discounts> =
-            adjusted.counts_of_counts.iter().map(|n| Discounts::estimate(training.smoothing, n)).collect();
-        let (unigrams, orders) = this.combine(adjusted, &discounts)?;
+            adjusted.counts_of_counts.iter().map(|n| Discounts::estimate(self.training.smoothing, n)).collect();
+        let (unigrams, orders) = self.combine(adjusted, &discounts)?;
         let counts = std::iter::once(unigrams.len() as u64).chain(orders.iter().map(Spool::len)).collect();
-        let orders: Box<dyn Orders> = Box::new(Packed { packing, orders });
+        let orders: Box<dyn Orders> = Box::new(Packed { packing: self.packing, orders });
         Ok(Estimate { vocabulary, discounts, counts, unigrams, orders })
     }
 
@@ -219,8 +225,9 @@ impl<'a, K: Key> Estimator<'a, K> {
         };
         // Sorting occurrences and holding what comes of it overlap.
         let room = self.room.share(2);
-        let ngrams = count::count(sentences, training.order, self.packing, &room)?;
-        adjust::<K>(ngrams, &settings, self.packing, &room)
+        let tokens = sentences.tokens();
+        let ngrams = count::count::<K>(sentences, training.order, (self.packing, &room), self.talk)?;
+        adjust(self.talk.watch("counting shorter ones", tokens, ngrams), &settings, self.packing, &room)
     }
 
     fn combine(&self, adjusted: Adjusted<K>, discounts: &[Discounts]) -> Result<(Vec<[f64; 2]>, Vec<Finished<K>>)> {
@@ -233,7 +240,8 @@ impl<'a, K: Key> Estimator<'a, K> {
             .map(|(counts, order)| {
                 let how =
                     Discounting { order, smoothing, discounts: &discounts[order - 1], predictable: self.predictable };
-                discount(counts, how, self.packing, &room)
+                let (name, len) = (format!("discounting {order}-grams"), counts.len());
+                discount(self.talk.watch(&name, len, counts.sorted()?), how, self.packing, &room)
             })
             .collect::<Result<_>>()?;
         let first = unigrams(&adjusted.unigrams, smoothing, &discounts[0]);
@@ -252,7 +260,8 @@ impl<'a, K: Key> Estimator<'a, K> {
         for (longer, order) in orders.into_iter().zip(2..) {
             let mut done = Spool::new(room.clone(), packing.bytes(order - 1));
             let push = |key, p: f64, weight: f64| done.push(key, logarithms(p, weight));
-            let (ngrams, at) = (longer.ngrams.sorted()?, (packing, &room, order));
+            let (len, at) = (longer.ngrams.len(), (packing, &room, order));
+            let ngrams = self.talk.watch(&format!("smoothing {order}-grams"), len, longer.ngrams.sorted()?);
             lower = if smoothing.interpolates() {
                 join::interpolate(lower.read()?, longer.weights, ngrams, at, push)?
             } else {

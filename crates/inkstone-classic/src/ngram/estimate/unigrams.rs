@@ -26,7 +26,8 @@ pub fn unigrams(counts: &[u64], smoothing: Smoothing, discounts: &Discounts) -> 
             Smoothing::StupidBackoff(_) if empty > 0.0 => Shares::new(Smoothing::Katz, 1.0, 1.0 - unseen, sums.total),
             _ => Shares::new(Smoothing::Katz, seen, 1.0 - unseen, sums.total),
         };
-        let share = |count: u64| if count > 0 { frequency(count) * shares.scale } else { shares.weight / predictable as f64 };
+        let share =
+            |count: u64| if count > 0 { frequency(count) * shares.scale } else { shares.weight / predictable as f64 };
         counts.iter().map(|&count| share(count)).collect()
     };
     debug_assert!(probabilities[UNKNOWN as usize] > 0.0);

@@ -102,7 +102,9 @@ mod tests {
 
     #[test]
     fn numbers_and_counts_come_back() {
-        let numbers: Vec<(u64, u32)> = (0..1000_u64).map(|i| (i.wrapping_mul(0x9e37_79b9_7f4a_7c15) & ((1 << (i % 57 + 1)) - 1), (i % 57 + 1) as u32)).collect();
+        let numbers: Vec<(u64, u32)> = (0..1000_u64)
+            .map(|i| (i.wrapping_mul(0x9e37_79b9_7f4a_7c15) & ((1 << (i % 57 + 1)) - 1), (i % 57 + 1) as u32))
+            .collect();
         let mut writer = BitWriter::default();
         numbers.iter().for_each(|&(value, width)| writer.push(value, width));
         let (bytes, mut at) = (writer.finish(), 0);

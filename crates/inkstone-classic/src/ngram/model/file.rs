@@ -111,7 +111,8 @@ fn write(
 
 /// Reads what a file says of itself, and where its arrays begin.
 pub fn read_header(path: &Path, bytes: &[u8]) -> Result<(Header, usize)> {
-    let wrong = |what, expected: String, got: String| ClassicError::Model { path: path.to_owned(), what, expected, got };
+    let wrong =
+        |what, expected: String, got: String| ClassicError::Model { path: path.to_owned(), what, expected, got };
     let number = |at: usize| {
         let bytes = bytes.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
         bytes.map(u32::from_le_bytes).ok_or_else(|| wrong("size", "a header".into(), format!("{} bytes", at)))
@@ -164,14 +165,16 @@ impl Arrays<'_> {
         let size = self.sizes.next().copied().ok_or_else(|| self.wrong(what, "an array", "none"))?;
         let end = usize::try_from(size).ok().and_then(|size| self.at.checked_add(size));
         let section = end.and_then(|end| Section::mapped(self.map, self.at..end).map(|section| (section, end)));
-        let (section, end) = section.ok_or_else(|| self.wrong(what, "an array inside the file", format!("{size} bytes")))?;
+        let (section, end) =
+            section.ok_or_else(|| self.wrong(what, "an array inside the file", format!("{size} bytes")))?;
         self.at = end.checked_next_multiple_of(ALIGN).unwrap_or(end);
         Ok(section)
     }
 }
 
 fn vocabulary(path: &Path, words: &[u8], count: u64) -> Result<Vocabulary> {
-    let wrong = |expected: String, got: String| ClassicError::Model { path: path.to_owned(), what: "words", expected, got };
+    let wrong =
+        |expected: String, got: String| ClassicError::Model { path: path.to_owned(), what: "words", expected, got };
     let words = std::str::from_utf8(words).map_err(|error| wrong("UTF-8".into(), error.to_string()))?;
     let mut vocabulary = Vocabulary::new();
     for (word, id) in words.lines().zip(0..) {

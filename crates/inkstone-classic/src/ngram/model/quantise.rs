@@ -36,8 +36,8 @@ impl Codes {
             return u64::from(x.to_bits());
         }
         let above = self.centres.partition_point(|&centre| centre.total_cmp(&x).is_lt());
-        let nearer_below = above > 0
-            && (above == self.centres.len() || x - self.centres[above - 1] < self.centres[above] - x);
+        let nearer_below =
+            above > 0 && (above == self.centres.len() || x - self.centres[above - 1] < self.centres[above] - x);
         (above - usize::from(nearer_below)) as u64
     }
 

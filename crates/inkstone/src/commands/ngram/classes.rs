@@ -17,13 +17,16 @@ use crate::printer::Printer;
 const SHOWN: usize = 12;
 
 pub(super) fn classes(args: &Classes, printer: &Printer) -> anyhow::Result<()> {
+    let interrupt = machine::stop_on_ctrl_c()?;
+    let talk = Talk { progress: printer, interrupt: &interrupt };
     let mut vocabulary = Vocabulary::new();
-    let sentences = read(&args.text, printer, |word| vocabulary.insert(word))?;
+    let sentences = read(&args.text, talk, |word| vocabulary.insert(word))?;
     let task = printer.task("finding classes", None, "rounds");
     let classes = WordClasses::find(&sentences, &vocabulary, args.classes, args.rounds)?;
     drop(task);
     classes.write(&args.out, &vocabulary)?;
-    let perplexity = args.held_out.as_ref().map(|path| perplexity(args, path, (&vocabulary, &sentences, &classes), printer));
+    let perplexity =
+        args.held_out.as_ref().map(|path| perplexity(args, path, (&vocabulary, &sentences, &classes), talk));
     let perplexity = perplexity.transpose()?;
     if args.json {
         let members = classes.members();
@@ -34,14 +37,15 @@ pub(super) fn classes(args: &Classes, printer: &Printer) -> anyhow::Result<()> {
         let more = if words.len() > SHOWN { " …" } else { "" };
         printer.data(&format!("{class:>5}  {}{more}", shown.join(" ")))?;
     }
-    perplexity.map_or(Ok(()), |perplexity| Ok(printer.data(&format!("perplexity of the model over classes: {perplexity:.2}"))?))
+    perplexity.map_or(Ok(()), |perplexity| {
+        Ok(printer.data(&format!("perplexity of the model over classes: {perplexity:.2}"))?)
+    })
 }
 
-fn read(path: &Path, printer: &Printer, mut id: impl FnMut(&str) -> WordId) -> anyhow::Result<Vec<Vec<WordId>>> {
+fn read(path: &Path, talk: Talk<'_>, mut id: impl FnMut(&str) -> WordId) -> anyhow::Result<Vec<Vec<WordId>>> {
     let splitter = Splitter::new(Unit::Words, None)?;
-    let interrupt = machine::stop_on_ctrl_c()?;
     let mut sentences = Vec::new();
-    pieces(path, Unit::Words, Talk { progress: printer, interrupt: &interrupt }, |sentence, _| {
+    pieces(path, Unit::Words, talk, |sentence, _| {
         let mut words = Vec::new();
         splitter.split(sentence, |word| words.push(id(word)))?;
         sentences.push(words);
@@ -55,13 +59,14 @@ fn perplexity(
     args: &Classes,
     path: &Path,
     (vocabulary, sentences, classes): (&Vocabulary, &[Vec<WordId>], &WordClasses),
-    printer: &Printer,
+    talk: Talk<'_>,
 ) -> anyhow::Result<f64> {
     let room = Room { folder: folder_of(&args.out), bytes: 1 << 28 };
     let training = Training { order: args.order, smoothing: Smoothing::ModifiedKneserNey, prune: Vec::new(), room };
-    let model = ClassModel::train(sentences, classes.clone(), &training)?;
+    let model =
+        ClassModel::train(sentences, classes.clone(), &training, talk)?;
     let (mut log10, mut tokens) = (0.0, 0.0);
-    for sentence in read(path, printer, |word| vocabulary.id(word))? {
+    for sentence in read(path, talk, |word| vocabulary.id(word))? {
         let words = [&[BEGIN], sentence.as_slice(), &[END]].concat();
         for end in 1..words.len() {
             log10 += model.log10_probability(&words[..end], words[end]);

@@ -55,12 +55,17 @@ impl TrainingText {
 
 fn print(word: &Explained, printer: &Printer) -> anyhow::Result<()> {
     let unknown = if word.unknown { ", unknown" } else { "" };
-    printer.data(&format!("{}  p = {:.3e} (log10 {:.4}), order {}{unknown}", word.word, word.probability, word.log10, word.order))?;
+    printer.data(&format!(
+        "{}  p = {:.3e} (log10 {:.4}), order {}{unknown}",
+        word.word, word.probability, word.log10, word.order
+    ))?;
     for step in &word.path {
         let history = if step.history.is_empty() { "(no history)".to_owned() } else { step.history.join(" ") };
         let what = match (step.found, step.history_known) {
             (true, _) => format!("found, log10 p {:.4}", step.log10),
-            (false, true) => format!("not found, back-off weight {:.4} (log10 {:.4})", 10f64.powf(step.log10), step.log10),
+            (false, true) => {
+                format!("not found, back-off weight {:.4} (log10 {:.4})", 10f64.powf(step.log10), step.log10)
+            }
             (false, false) => "history never seen, back-off weight 1".to_owned(),
         };
         let counted = step.counted.as_ref().map(|counted| {

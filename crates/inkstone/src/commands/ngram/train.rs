@@ -28,13 +28,14 @@ pub(super) fn train(args: &Train, printer: &Printer) -> anyhow::Result<()> {
     training.check()?;
     let splitter = args.words.splitter(None)?;
     let interrupt = machine::stop_on_ctrl_c()?;
+    let talk = Talk { progress: printer, interrupt: &interrupt };
     let mut corpus = Corpus::new(room.share(4));
-    corpus.add_file(&args.text, &splitter, Talk { progress: printer, interrupt: &interrupt })?;
+    corpus.add_file(&args.text, &splitter, talk)?;
     corpus.check(&args.text)?;
     let tokens = corpus.sentences.tokens();
-    let task = printer.task("estimating", None, "n-grams");
-    let model = estimate(corpus.sentences, corpus.vocabulary, &training)?;
+    let model = estimate(corpus.sentences, corpus.vocabulary, &training, talk)?;
     warn_of_fallbacks(&model.discounts, &mut |line| printer.warn(line));
+    let task = printer.task("writing", None, "n-grams");
     let counts = write(model, splitter.unit(), args)?;
     drop(task);
     report(args, &counts, (tokens, started.elapsed().as_secs_f64()), printer)
@@ -75,8 +76,7 @@ pub(super) fn build(args: &Build, printer: &Printer) -> anyhow::Result<()> {
     let size = std::fs::metadata(&args.out).map_or(0, |file| file.len());
     let seconds = started.elapsed().as_secs_f64();
     if args.json {
-        return printer
-            .json(&json!({"out": args.out, "ngrams": table.counts(), "bytes": size, "seconds": seconds}));
+        return printer.json(&json!({"out": args.out, "ngrams": table.counts(), "bytes": size, "seconds": seconds}));
     }
     printer.talk(&format!("{} ({}) in {}", args.out.display(), bytes(size), duration(seconds)));
     Ok(())
