@@ -81,8 +81,8 @@ impl Discounts {
         Self { amount: [0.0, one, two, more, more, more, more], fallback: estimate.is_none() }
     }
 
-    /// d_r = (r*/r − (k+1)n_{k+1}/n₁) / (1 − (k+1)n_{k+1}/n₁) with r* = (r+1)n_{r+1}/n_r, k = 5 (Katz 1987); a count r
-    /// loses r(1 − d_r).
+    /// `d_r = (r*/r − (k+1)n_{k+1}/n₁) / (1 − (k+1)n_{k+1}/n₁)` with `r* = (r+1)n_{r+1}/n_r`, k = 5 (Katz 1987); a count
+    /// r loses `r(1 − d_r)`.
     fn katz(n: &CountsOfCounts) -> Self {
         let n: Vec<f64> = n.iter().map(|&n| n as f64).collect();
         let beyond = (KATZ_LIMIT as f64 + 1.0) * n[KATZ_LIMIT + 1] / n[1];
@@ -109,7 +109,7 @@ impl From<[f64; 3]> for Three {
     }
 }
 
-/// D_r = r − (r+1)·Y·n_{r+1}/n_r with Y = n₁/(n₁ + 2n₂) (Chen and Goodman 1998, equation 26).
+/// `D_r = r − (r+1)·Y·n_{r+1}/n_r` with Y = n₁/(n₁ + 2n₂) (Chen and Goodman 1998, equation 26).
 fn modified(n: &CountsOfCounts) -> Option<Three> {
     if n[1..=3].contains(&0) {
         return None;

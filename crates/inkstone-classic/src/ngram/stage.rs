@@ -46,7 +46,7 @@ pub struct NgramConfig {
     /// Bits of a logarithm in the file, 2 to 25, or 32 for all of it. Default 32.
     #[serde(default = "default_bits")]
     pub bits: u32,
-    /// Megabytes that counting may take before it goes on on disk. Default 1024.
+    /// Megabytes that counting may take before it goes on on disk. Default 256.
     #[serde(default = "default_memory")]
     pub memory_mb: usize,
 }
@@ -64,7 +64,7 @@ fn default_bits() -> u32 {
 }
 
 fn default_memory() -> usize {
-    1024
+    256
 }
 
 impl NgramConfig {

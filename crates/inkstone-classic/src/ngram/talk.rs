@@ -42,7 +42,7 @@ impl<T, I: Iterator<Item = Result<T>>> Iterator for Watched<I> {
 
     fn next(&mut self) -> Option<Result<T>> {
         self.done += 1;
-        if self.done % EVERY == 0 {
+        if self.done.is_multiple_of(EVERY) {
             self.task.set(self.done);
             if self.interrupt.requested() {
                 return Some(Err(ClassicError::Interrupted));

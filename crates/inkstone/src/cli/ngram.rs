@@ -94,7 +94,7 @@ pub(crate) struct Train {
     #[arg(long, value_name = "X")]
     pub(crate) k: Option<f64>,
     /// Memory for counting, e.g. 512M or 2G; past it, it goes on on disk
-    #[arg(long, default_value = "1G", value_parser = bytes, value_name = "BYTES")]
+    #[arg(long, default_value = "256M", value_parser = bytes, value_name = "BYTES")]
     pub(crate) memory: usize,
     /// Leave out n-grams of order 1, 2, … that occur so often or less; the last number holds for longer ones
     #[arg(long, value_delimiter = ',', value_name = "0,0,1")]

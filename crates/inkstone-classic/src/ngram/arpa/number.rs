@@ -9,8 +9,8 @@ const ZERO: f64 = -99.0;
 
 /// Appends a logarithm.
 pub(super) fn put(x: f64, out: &mut Vec<u8>) {
-    // Adding zero turns −0 into 0; NaN can't arise, and would read as zero probability.
-    let x = x.max(ZERO).min(-ZERO) + 0.0;
+    // Adding zero turns −0 into 0; NaN can't arise.
+    let x = x.clamp(ZERO, -ZERO) + 0.0;
     if x == 0.0 {
         out.push(b'0');
         return;

@@ -1,4 +1,4 @@
-//! Reading ARPA: ours, KenLM's, SRILM's. The file is taken for hostile: the counts that it announces reserve nothing.
+//! Reading ARPA: ours, those of KenLM and SRILM. The file is taken for hostile: the counts that it announces reserve nothing.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};

@@ -55,7 +55,11 @@ impl Classes {
         let mut text = String::new();
         for (class, words) in self.members() {
             for word in words {
-                text += &format!("{class}\t{}\t{}\n", vocabulary.word(word), self.counts[word as usize]);
+                let fields =
+                    [class.to_string().as_str(), vocabulary.word(word), &self.counts[word as usize].to_string()]
+                        .join("\t");
+                text.push_str(&fields);
+                text.push('\n');
             }
         }
         Ok(inkstone_recipe::fs::write_atomic(path, text.as_bytes())?)

@@ -14,12 +14,16 @@ pub trait Key: Copy + Ord + Send + Sync + std::fmt::Debug + 'static {
     /// Zero.
     const ZERO: Self;
     /// `self · 2^bits`, without what overflows.
+    #[must_use]
     fn shl(self, bits: u32) -> Self;
     /// `self / 2^bits`.
+    #[must_use]
     fn shr(self, bits: u32) -> Self;
     /// Bits that are in either.
+    #[must_use]
     fn or(self, other: Self) -> Self;
     /// The lowest `bits` bits.
+    #[must_use]
     fn low(self, bits: u32) -> Self;
     /// A word.
     fn of(word: WordId) -> Self;

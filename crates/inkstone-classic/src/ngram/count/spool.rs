@@ -29,6 +29,7 @@ pub struct Room {
 
 impl Room {
     /// The room of one of `n` sequences that exist at the same time.
+    #[must_use]
     pub fn share(&self, n: usize) -> Self {
         Self { folder: self.folder.clone(), bytes: self.bytes / n.max(1) }
     }

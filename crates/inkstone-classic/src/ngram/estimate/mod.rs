@@ -135,6 +135,9 @@ trait Orders {
     fn read(self: Box<Self>, then: &mut dyn FnMut(&Block) -> Result<()>) -> Result<()>;
 }
 
+/// Order 1 by the id, and the orders from 2 on.
+type AllOrders<K> = (Vec<[f64; 2]>, Vec<Finished<K>>);
+
 struct Packed<K> {
     packing: Packing,
     orders: Vec<Finished<K>>,
@@ -169,9 +172,9 @@ pub fn estimate(sentences: Sentences, vocabulary: Vocabulary, training: &Trainin
     training.check()?;
     let packing = Packing { bits: vocabulary.bits() };
     match packing.bits * training.order as u32 {
-        ..=64 => Estimator::<u64>::new(&vocabulary, training, talk).run(sentences, vocabulary),
-        ..=128 => Estimator::<u128>::new(&vocabulary, training, talk).run(sentences, vocabulary),
-        ..=256 => Estimator::<Wide<2>>::new(&vocabulary, training, talk).run(sentences, vocabulary),
+        0..=64 => Estimator::<u64>::new(&vocabulary, training, talk).run(sentences, vocabulary),
+        65..=128 => Estimator::<u128>::new(&vocabulary, training, talk).run(sentences, vocabulary),
+        129..=256 => Estimator::<Wide<2>>::new(&vocabulary, training, talk).run(sentences, vocabulary),
         _ => Estimator::<Wide<8>>::new(&vocabulary, training, talk).run(sentences, vocabulary),
     }
 }
@@ -230,7 +233,7 @@ impl<'a, K: Key> Estimator<'a, K> {
         adjust(self.talk.watch("counting shorter ones", tokens, ngrams), &settings, self.packing, &room)
     }
 
-    fn combine(&self, adjusted: Adjusted<K>, discounts: &[Discounts]) -> Result<(Vec<[f64; 2]>, Vec<Finished<K>>)> {
+    fn combine(&self, adjusted: Adjusted<K>, discounts: &[Discounts]) -> Result<AllOrders<K>> {
         let smoothing = self.training.smoothing;
         let room = self.room.share(4 * self.training.order);
         let orders: Vec<Discounted<K>> = adjusted
@@ -249,7 +252,7 @@ impl<'a, K: Key> Estimator<'a, K> {
     }
 
     /// Order by order, each from the one below.
-    fn join(&self, first: Vec<f64>, orders: Vec<Discounted<K>>) -> Result<(Vec<[f64; 2]>, Vec<Finished<K>>)> {
+    fn join(&self, first: Vec<f64>, orders: Vec<Discounted<K>>) -> Result<AllOrders<K>> {
         let (packing, smoothing) = (self.packing, self.training.smoothing);
         let room = self.room.share(4 * self.training.order);
         let mut lower = Spool::new(room.clone(), packing.bytes(1));

@@ -62,7 +62,7 @@ impl Unary {
             at += count as u64;
             words.resize((at / 64) as usize + 1, 0);
             words[(at / 64) as usize] |= 1 << (at % 64);
-            if i as u64 % SAMPLE == 0 {
+            if (i as u64).is_multiple_of(SAMPLE) {
                 samples.push(at);
             }
             at += 1;
@@ -106,7 +106,9 @@ mod tests {
             .map(|i| (i.wrapping_mul(0x9e37_79b9_7f4a_7c15) & ((1 << (i % 57 + 1)) - 1), (i % 57 + 1) as u32))
             .collect();
         let mut writer = BitWriter::default();
-        numbers.iter().for_each(|&(value, width)| writer.push(value, width));
+        for &(value, width) in &numbers {
+            writer.push(value, width);
+        }
         let (bytes, mut at) = (writer.finish(), 0);
         for (value, width) in numbers {
             assert_eq!(read(&bytes, at, width), value);

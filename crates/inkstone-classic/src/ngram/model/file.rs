@@ -115,7 +115,7 @@ pub fn read_header(path: &Path, bytes: &[u8]) -> Result<(Header, usize)> {
         |what, expected: String, got: String| ClassicError::Model { path: path.to_owned(), what, expected, got };
     let number = |at: usize| {
         let bytes = bytes.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
-        bytes.map(u32::from_le_bytes).ok_or_else(|| wrong("size", "a header".into(), format!("{} bytes", at)))
+        bytes.map(u32::from_le_bytes).ok_or_else(|| wrong("size", "a header".into(), format!("{at} bytes")))
     };
     if bytes.get(..8) != Some(MAGIC) {
         return Err(wrong("first bytes", "INKNGRAM".into(), "others".into()));
@@ -157,7 +157,7 @@ struct Arrays<'a> {
 }
 
 impl Arrays<'_> {
-    fn wrong(&self, what: &'static str, expected: impl ToString, got: impl ToString) -> ClassicError {
+    fn wrong(&self, what: &'static str, expected: &str, got: &str) -> ClassicError {
         ClassicError::Model { path: self.path.to_owned(), what, expected: expected.to_string(), got: got.to_string() }
     }
 
@@ -166,7 +166,7 @@ impl Arrays<'_> {
         let end = usize::try_from(size).ok().and_then(|size| self.at.checked_add(size));
         let section = end.and_then(|end| Section::mapped(self.map, self.at..end).map(|section| (section, end)));
         let (section, end) =
-            section.ok_or_else(|| self.wrong(what, "an array inside the file", format!("{size} bytes")))?;
+            section.ok_or_else(|| self.wrong(what, "an array inside the file", &format!("{size} bytes")))?;
         self.at = end.checked_next_multiple_of(ALIGN).unwrap_or(end);
         Ok(section)
     }
@@ -199,7 +199,7 @@ fn probing(arrays: &mut Arrays<'_>, header: &Header) -> Result<Probing<Slot32>> 
 
 fn trie(arrays: &mut Arrays<'_>, header: &Header, vocabulary: &Vocabulary) -> Result<Trie> {
     if !(2..=25).contains(&header.bits) && header.bits != EXACT {
-        return Err(arrays.wrong("bits", "2 to 25, or 32", header.bits));
+        return Err(arrays.wrong("bits", "2 to 25, or 32", &header.bits.to_string()));
     }
     let mut levels = Vec::new();
     for order in 1..=header.counts.len() {

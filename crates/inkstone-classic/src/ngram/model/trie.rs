@@ -78,11 +78,11 @@ impl Level {
         };
         let widths = level.widths(order, word_bits, longest);
         let mut records = BitWriter::default();
-        for i in 0..block.len() {
+        for (i, flags) in flags.iter().enumerate() {
             records.push(if order == 1 { 0 } else { words(block, i)[0].into() }, widths.word);
             records.push(level.probability.encode(block.log10_probability[i] as f32), widths.probability);
             if !longest {
-                records.push(level.back_off_code(block.log10_back_off[i], flags[i].extends_right), widths.back_off);
+                records.push(level.back_off_code(block.log10_back_off[i], flags.extends_right), widths.back_off);
             }
         }
         level.records = records.finish().into();

@@ -63,8 +63,7 @@ fn perplexity(
 ) -> anyhow::Result<f64> {
     let room = Room { folder: folder_of(&args.out), bytes: 1 << 28 };
     let training = Training { order: args.order, smoothing: Smoothing::ModifiedKneserNey, prune: Vec::new(), room };
-    let model =
-        ClassModel::train(sentences, classes.clone(), &training, talk)?;
+    let model = ClassModel::train(sentences, classes.clone(), &training, talk)?;
     let (mut log10, mut tokens) = (0.0, 0.0);
     for sentence in read(path, talk, |word| vocabulary.id(word))? {
         let words = [&[BEGIN], sentence.as_slice(), &[END]].concat();
