@@ -3,6 +3,7 @@
 //! A target must return, whatever the bytes. The ordinary tests run all of them over mutated seeds (`xtask/tests`),
 //! cargo-fuzz runs one of them for as long as it is let.
 
+mod classic;
 mod corpus;
 mod formats;
 mod recipe;
@@ -41,6 +42,8 @@ pub const TARGETS: &[Target] = &[
     tokenizer::TOKENIZER,
     tokenizer::TOKENIZER_CONFIG,
     tokenizer::CHAT_TEMPLATE,
+    classic::ARPA,
+    classic::NGRAM,
 ];
 
 /// Feeds the target called `name`.

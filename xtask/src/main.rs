@@ -13,6 +13,7 @@ mod fresh;
 mod kill_drill;
 mod memory;
 mod parity;
+mod peers;
 mod program;
 mod readme;
 mod repo;
@@ -33,6 +34,8 @@ enum Task {
     Ci(ci::Arguments),
     /// Compare what we save and compute with the outside programs that users have
     Parity(parity::Arguments),
+    /// Measure ours beside the programs that users would take instead
+    Peers(peers::Arguments),
     /// Read, deduplicate, tokenise and shard a large generated text under a watch on memory
     Memory(memory::Arguments),
     /// Kill a run at random moments, resume it, and compare with one that was left alone
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
     let verdict = match Arguments::parse().task {
         Task::Ci(arguments) => ci::run(&arguments),
         Task::Parity(arguments) => parity::run(&arguments),
+        Task::Peers(arguments) => peers::run(&arguments),
         Task::Memory(arguments) => memory::run(&arguments),
         Task::KillDrill(arguments) => kill_drill::run(&arguments),
         Task::Threads(arguments) => threads::run(&arguments),

@@ -2,4 +2,7 @@
 //!
 //! - [`ngram`]: back-off models over counts.
 
+mod error;
 pub mod ngram;
+
+pub use error::{ClassicError, Result};

@@ -1,5 +1,7 @@
 //! The command line: clap types only.
 
+pub(crate) mod ngram;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -77,6 +79,8 @@ pub(crate) enum Command {
     Info(Model),
     /// What this machine can do, and what is missing for what
     Doctor(Json),
+    /// Language models of counts: train, evaluate, explain, generate
+    Ngram(ngram::Ngram),
     /// Measure how fast this machine trains and computes
     #[command(
         after_help = "Examples:\n  inkstone bench train --precision bf16\n  inkstone bench train --hidden-size 768 --layers 12 --heads 12 --batch 4 --context 512 --json\n  INKSTONE_ISA=avx2 inkstone bench kernels"

@@ -19,6 +19,14 @@ pub(crate) struct Speaker {
     pub(crate) tokenizer: Tokenizer,
 }
 
+/// The folder of an n-gram model: a path, `recipe/stage`, or the beginning of an id; nothing for any other model.
+pub(crate) fn ngram_folder(reference: &str, runs: &Path) -> Option<PathBuf> {
+    let path = PathBuf::from(reference);
+    let stored = || runs.is_dir().then(|| Store::open(runs).ok()).flatten()?.find(reference).ok();
+    let folder = if path.exists() { path } else { stored()?.folder };
+    inkstone_classic::ngram::folder::is_ngram_folder(&folder).then_some(folder)
+}
+
 /// The folder of a model: a path, `recipe/stage`, or the beginning of an id.
 pub(crate) fn folder(reference: &str, runs: &Path) -> anyhow::Result<PathBuf> {
     let path = Path::new(reference);

@@ -16,7 +16,8 @@ pub(crate) fn registry() -> Registry {
         .add::<inkstone_tokenizer::TokensStage>()
         .add::<inkstone_train::PretrainStage>()
         .add::<inkstone_train::SftStage>()
-        .add::<inkstone_eval::EvaluateStage>();
+        .add::<inkstone_eval::EvaluateStage>()
+        .add::<inkstone_classic::ngram::NgramStage>();
     registry
 }
 

@@ -15,6 +15,9 @@ use crate::{machine, model};
 const MAX_BYTES: u64 = 4 << 30;
 
 pub(crate) fn eval(args: &Eval, runs: &Path, printer: &Printer) -> anyhow::Result<ExitCode> {
+    if let Some(folder) = model::ngram_folder(&args.model, runs) {
+        return super::ngram::eval_folder(&folder, args, printer);
+    }
     let text = inkstone_recipe::fs::read_to_string(&args.text, MAX_BYTES)
         .with_context(|| format!("reading {}", args.text.display()))?;
     let speaker = model::load(&args.model, runs)?;

@@ -13,6 +13,9 @@ use crate::model;
 use crate::printer::Printer;
 
 pub(crate) fn generate(args: &Generate, runs: &Path, printer: &Printer) -> anyhow::Result<ExitCode> {
+    if let Some(folder) = model::ngram_folder(&args.model, runs) {
+        return super::ngram::generate_folder(&folder, args, printer);
+    }
     let speaker = model::load(&args.model, runs)?;
     let mut prompt = speaker.tokenizer.encode(&args.prompt)?;
     if prompt.is_empty() {

@@ -11,6 +11,7 @@ mod generate;
 mod info;
 mod ls;
 mod new;
+mod ngram;
 mod plan;
 mod run;
 mod show;
@@ -38,6 +39,7 @@ pub(crate) fn dispatch(cli: Cli, printer: &Printer) -> anyhow::Result<ExitCode> 
         Command::Eval(args) => eval::eval(&args, runs, printer),
         Command::Info(args) => info::info(&args, runs, printer),
         Command::Doctor(args) => doctor::doctor(&args, printer),
+        Command::Ngram(args) => ngram::ngram(&args, printer),
         Command::Bench(args) => bench::bench(&args, printer),
         Command::Debug(args) => debug::debug(&args, runs, printer),
     }

@@ -6,6 +6,7 @@ mod damage;
 mod disk;
 mod input;
 mod kill;
+mod ngram;
 mod recipe;
 mod support;
 mod verbs;
