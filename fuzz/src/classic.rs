@@ -1,4 +1,4 @@
-//! N-gram models, as text and binary.
+//! N-gram models and word vectors, as text and binary.
 
 use std::path::Path;
 
@@ -6,6 +6,7 @@ use inkstone_classic::ngram::arpa::write_arpa;
 use inkstone_classic::ngram::count::Room;
 use inkstone_classic::ngram::model::{Table, write_model};
 use inkstone_classic::ngram::{Corpus, Estimate, Model, Smoothing, Splitter, Talk, Training, Unit, WordId, estimate};
+use inkstone_classic::word2vec::{Format, Space, Vectors, analogies, read_vectors, similarity, write_vectors};
 use inkstone_recipe::{Interrupt, Silent};
 
 use super::{Target, in_folder};
@@ -28,6 +29,39 @@ pub(crate) const NGRAM: Target = Target {
         vec![file(write(None)), file(write(Some(32))), file(write(Some(5)))]
     },
 };
+
+pub(crate) const VECTORS: Target = Target {
+    name: "vectors",
+    run: |data| {
+        in_folder("vectors", data, |folder| {
+            if let Ok(vectors) = read_vectors(&folder.join("vectors")) {
+                assert!(vectors.values().len() <= data.len() && vectors.size() > 0);
+            }
+        });
+    },
+    seeds: || {
+        let write = |format| move |path: &Path| write_vectors(path, &vectors(), format).expect("room for a small file");
+        vec![file(write(Format::Text)), file(write(Format::Binary))]
+    },
+};
+
+pub(crate) const JUDGEMENTS: Target = Target {
+    name: "judgements",
+    run: |data| {
+        in_folder("judgements", data, |folder| {
+            let (path, space) = (folder.join("judgements"), Space::new(vectors()));
+            drop(analogies(&space, &path, &mut |_| {}));
+            drop(similarity(&space, &path));
+        });
+    },
+    seeds: || vec![b": section\na b c \xe7\xa0\x9a\n".to_vec(), b"a b 3.5\na c 2\nb c 1\na d 4\nc d 7\n".to_vec()],
+};
+
+/// A few vectors.
+fn vectors() -> Vectors {
+    let words = ["a", "b", "c", "砚", "d"].map(Into::into).to_vec();
+    Vectors::new(words, 3, (0..15).map(|n| (n as f32 * 1.3).sin()).collect()).expect("three numbers a word")
+}
 
 fn file(write: impl FnOnce(&Path)) -> Vec<u8> {
     let folder = tempfile::tempdir().expect("a temporary folder");

@@ -44,6 +44,8 @@ pub const TARGETS: &[Target] = &[
     tokenizer::CHAT_TEMPLATE,
     classic::ARPA,
     classic::NGRAM,
+    classic::VECTORS,
+    classic::JUDGEMENTS,
 ];
 
 /// Feeds the target called `name`.

@@ -15,6 +15,7 @@ mod memory;
 mod parity;
 mod peers;
 mod program;
+mod python;
 mod readme;
 mod repo;
 mod runs;

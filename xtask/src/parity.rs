@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::program::{Program, run_to_end};
-use crate::{Verdict, repo};
+use crate::{Verdict, python, repo};
 
 /// The programs that we compare with, pinned.
 const PEERS: [&str; 4] = ["torch==2.15.0", "transformers==5.24.0", "tokenizers==0.23.3", "numpy==2.4.6"];
@@ -38,7 +38,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Verdict> {
-    let python = environment(&arguments.python)?;
+    let python = python::environment(&arguments.python, "python", &PEERS)?;
     let program = Program::build()?;
     let model = match &arguments.model {
         Some(model) => repo::root().join(model),
@@ -110,20 +110,4 @@ fn verdict(command: &mut Command) -> Result<bool> {
         Some(1) => Ok(false),
         _ => bail!("`{}` could not compare", repo::shown(command)),
     }
-}
-
-/// The Python of `target/peers/python`, made and filled on first use, and again when a pin changes.
-fn environment(python: &str) -> Result<PathBuf> {
-    let folder = repo::target().join("peers/python");
-    let (binary, stamp) = (folder.join("bin/python"), folder.join("pinned.txt"));
-    let pins = PEERS.join("\n");
-    if std::fs::read_to_string(&stamp).is_ok_and(|text| text == pins) {
-        return Ok(binary);
-    }
-    repo::section("installing the pinned peers", || {
-        repo::demand(Command::new(python).args(["-m", "venv"]).arg(&folder))?;
-        repo::demand(Command::new(&binary).args(["-m", "pip", "install", "--quiet"]).args(PEERS))?;
-        std::fs::write(&stamp, pins).context("noting the pins")
-    })?;
-    Ok(binary)
 }

@@ -70,6 +70,49 @@ pub enum ClassicError {
     /// The corpus could not be read.
     #[error(transparent)]
     Corpus(#[from] inkstone_corpus::CorpusError),
+    /// A line of a file that is not what it must be.
+    #[error("{}, line {line}: {what}", path.display())]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// Its line, from 1.
+        line: u64,
+        /// What is wrong.
+        what: String,
+    },
+    /// A file whose content is not what it must be.
+    #[error("{}: {what}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// Too little text to learn anything from.
+    #[error("the text has {found}, expected {expected}")]
+    TooLittle {
+        /// What there is.
+        found: String,
+        /// What there must be.
+        expected: &'static str,
+    },
+    /// A word that the model never saw.
+    #[error("there is no word \u{201c}{word}\u{201d} among the {words} vectors")]
+    UnknownWord {
+        /// The word.
+        word: String,
+        /// Words that there are.
+        words: usize,
+    },
+    /// A model folder could not be read or written.
+    #[error(transparent)]
+    Format(#[from] inkstone_formats::FormatError),
+    /// A number that is none came up in training.
+    #[error("the loss is not finite at step {step}")]
+    NotFinite {
+        /// The step, from 1.
+        step: u64,
+    },
     /// The user asked to stop.
     #[error("stopped on request")]
     Interrupted,
@@ -90,6 +133,10 @@ impl ClassicError {
             Self::Tokenizer(error) => error.hint(),
             Self::Text { .. } => own("the text must be UTF-8, one sentence a line"),
             Self::Model { .. } => own("make the file again with `inkstone ngram build`"),
+            Self::TooLittle { .. } => own("give more text, or count rarer words in with a lower `min_count`"),
+            Self::NotFinite { .. } => own("lower the learning rate or `clip`"),
+            Self::UnknownWord { .. } => own("upper and lower case count; rare words have no vector"),
+            Self::Malformed { .. } => own("the file may be cut short or damaged; make it again, or fetch it again"),
             _ => None,
         }
     }

@@ -3,7 +3,7 @@
 
 use std::ops::ControlFlow;
 
-use inkstone_models::{Kind, Model};
+use inkstone_models::{Cache, Kind, Model};
 
 use crate::Sampling;
 
@@ -51,6 +51,18 @@ impl EngineError {
     }
 }
 
+/// What gives the next token's logits.
+pub trait NextToken {
+    /// Logits after `new` tokens, which go on from those given before.
+    fn logits(&mut self, new: &[u32]) -> Vec<f32>;
+
+    /// Token ids.
+    fn vocab_size(&self) -> usize;
+
+    /// Tokens that it can take in all.
+    fn context(&self) -> usize;
+}
+
 /// Goes on from `prompt` until a stop token, `max_new_tokens`, the end of the model's context, or
 /// until `on_token` breaks. Returns the new tokens, without the stop token.
 pub fn generate(
@@ -59,13 +71,47 @@ pub fn generate(
     sampling: &Sampling,
     on_token: &mut dyn FnMut(u32) -> ControlFlow<()>,
 ) -> Result<Vec<u32>, EngineError> {
-    check(model, prompt, sampling)?;
+    if model.kind() != Kind::Decoder {
+        return Err(EngineError::NoDecoder);
+    }
+    let room = sampling.max_new_tokens.min(model.context().saturating_sub(prompt.len()));
+    let cache = model.cache(prompt.len() + room);
+    generate_with(&mut Cached { model, cache }, prompt, sampling, on_token)
+}
+
+/// A model with its key-value cache.
+struct Cached<'a> {
+    model: &'a Model,
+    cache: Cache,
+}
+
+impl NextToken for Cached<'_> {
+    fn logits(&mut self, new: &[u32]) -> Vec<f32> {
+        self.model.last_logits(new, &mut self.cache)
+    }
+
+    fn vocab_size(&self) -> usize {
+        self.model.vocab_size()
+    }
+
+    fn context(&self) -> usize {
+        self.model.context()
+    }
+}
+
+/// As [`generate`], over anything that gives logits.
+pub fn generate_with(
+    model: &mut dyn NextToken,
+    prompt: &[u32],
+    sampling: &Sampling,
+    on_token: &mut dyn FnMut(u32) -> ControlFlow<()>,
+) -> Result<Vec<u32>, EngineError> {
+    check((model.vocab_size(), model.context()), prompt, sampling)?;
     let room = sampling.max_new_tokens.min(model.context() - prompt.len());
     let mut tokens = prompt.to_vec();
-    let mut cache = model.cache(prompt.len() + room);
     let mut unseen = 0;
     for index in 0..room {
-        let mut logits = model.last_logits(&tokens[unseen..], &mut cache);
+        let mut logits = model.logits(&tokens[unseen..]);
         unseen = tokens.len();
         let next = sampling.next(&mut logits, &tokens, index as u64);
         if sampling.stop_ids.contains(&next) {
@@ -79,12 +125,8 @@ pub fn generate(
     Ok(tokens.split_off(prompt.len()))
 }
 
-fn check(model: &Model, prompt: &[u32], sampling: &Sampling) -> Result<(), EngineError> {
+fn check((vocab_size, context): (usize, usize), prompt: &[u32], sampling: &Sampling) -> Result<(), EngineError> {
     sampling.validate().map_err(EngineError::Sampling)?;
-    let (vocab_size, context) = (model.vocab_size(), model.context());
-    if model.kind() != Kind::Decoder {
-        return Err(EngineError::NoDecoder);
-    }
     if prompt.is_empty() {
         return Err(EngineError::EmptyPrompt);
     }

@@ -3,5 +3,5 @@
 mod generate;
 mod sampling;
 
-pub use generate::{EngineError, generate};
+pub use generate::{EngineError, NextToken, generate, generate_with};
 pub use sampling::Sampling;

@@ -10,4 +10,4 @@ pub mod text;
 pub use answer::normalise;
 pub use error::EvalError;
 pub use stage::EvaluateStage;
-pub use text::{TextLoss, text_loss};
+pub use text::{TextLoss, text_ids, text_loss};

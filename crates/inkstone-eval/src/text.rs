@@ -39,11 +39,7 @@ pub fn text_loss(
     if context < 2 || context > model.context() {
         return Err(EvalError::Context { got: context, longest: model.context() });
     }
-    let mut ids: Vec<u32> = tokenizer.bos().into_iter().collect();
-    ids.extend(tokenizer.encode(text)?);
-    if ids.len() < 2 {
-        return Err(EvalError::Empty { path: "the text".into(), what: "has no tokens to predict" });
-    }
+    let ids = text_ids(tokenizer, text)?;
     let (mut nats, mut tokens) = (0.0, 0);
     for window in windows(ids.len() - 1, context) {
         if interrupt.requested() {
@@ -53,15 +49,27 @@ pub fn text_loss(
         tokens += (window.end - window.first_counted) as u64;
         progress(window.end as u64, ids.len() as u64 - 1);
     }
-    let loss = nats / tokens as f64;
-    let bits = nats / std::f64::consts::LN_2;
-    Ok(TextLoss {
-        loss,
-        perplexity: loss.exp(),
-        bits_per_byte: bits / text.len() as f64,
-        tokens,
-        bytes: text.len() as u64,
-    })
+    Ok(TextLoss::of(nats, tokens, text))
+}
+
+impl TextLoss {
+    /// The loss of a text of whose tokens `tokens` were predicted, with `nats` of negative log-likelihood in all.
+    pub fn of(nats: f64, tokens: u64, text: &str) -> Self {
+        let loss = nats / tokens as f64;
+        let bits = nats / std::f64::consts::LN_2;
+        let bytes = text.len() as u64;
+        Self { loss, perplexity: loss.exp(), bits_per_byte: bits / bytes as f64, tokens, bytes }
+    }
+}
+
+/// The ids of a text that is evaluated: the beginning-of-text token where there is one, then the text.
+pub fn text_ids(tokenizer: &Tokenizer, text: &str) -> Result<Vec<u32>, EvalError> {
+    let mut ids: Vec<u32> = tokenizer.bos().into_iter().collect();
+    ids.extend(tokenizer.encode(text)?);
+    if ids.len() < 2 {
+        return Err(EvalError::Empty { path: "the text".into(), what: "has no tokens to predict" });
+    }
+    Ok(ids)
 }
 
 /// Inputs `start..end`, of which the predictions from `first_counted` on count.

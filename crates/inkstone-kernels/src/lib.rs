@@ -20,8 +20,10 @@ mod gelu;
 pub mod isa;
 mod layer_norm;
 mod linear;
+mod logistic;
 mod norm;
 mod product;
+mod recurrent;
 mod reduce;
 pub mod reference;
 mod rope;
@@ -37,7 +39,9 @@ pub use embedding::{embedding, embedding_backward};
 pub use gelu::{Gelu, gelu, gelu_backward};
 pub use layer_norm::{LayerNormGrads, layer_norm, layer_norm_backward};
 pub use linear::{LinearShape, Precision, linear, linear_grad_input, linear_grad_weight};
+pub use logistic::{ROW_LANES, add_rows, logistic_step};
 pub use norm::{rms_norm, rms_norm_backward};
+pub use recurrent::{Cell, CellBackward, CellStep, cell, cell_backward};
 pub use rope::{RopeShape, rope};
 
 /// Panics with the name of a slice whose length is not what the shapes say.

@@ -155,3 +155,17 @@ pub fn adamw((weight, first, second): (f64, f64, f64), gradient: f64, hyper: &Ad
     let (m, v) = (first / (1.0 - beta1.powi(step)), second / (1.0 - beta2.powi(step)));
     (weight - rate * decay * weight - rate * m / (v.sqrt() + epsilon), first, second)
 }
+
+/// See [`crate::logistic_step`]; returns `(dx, dw)`.
+pub fn logistic_step(x: &[f32], w: &[f32], labels: &[f32], rate: f32) -> (Vec<f32>, Vec<f32>) {
+    let width = w.len() / labels.len();
+    let row = |table: &[f32], n: usize, c: usize| f64::from(table[n * width + c]);
+    let inputs = x.len() / width;
+    let g = |i: usize, j: usize| {
+        let dot: f64 = (0..width).map(|c| row(x, i, c) * row(w, j, c)).sum();
+        f64::from(rate) * (f64::from(labels[j]) - 1.0 / (1.0 + (-dot).exp()))
+    };
+    let dx = table(inputs, width, |i, c| (0..labels.len()).map(|j| g(i, j) * row(w, j, c)).sum());
+    let dw = table(labels.len(), width, |j, c| (0..inputs).map(|i| g(i, j) * row(x, i, c)).sum());
+    (dx, dw)
+}

@@ -1,6 +1,7 @@
 //! The command line: clap types only.
 
 pub(crate) mod ngram;
+pub(crate) mod word2vec;
 
 use std::path::PathBuf;
 
@@ -75,6 +76,9 @@ pub(crate) enum Command {
     /// Loss, perplexity and bits per byte of a model on a text
     #[command(after_help = "Example:\n  inkstone eval runs/shakespeare-char/model --text notes.txt --json")]
     Eval(Eval),
+    /// Word vectors: learn them, ask them, draw them
+    #[command(name = "word2vec")]
+    Word2Vec(word2vec::Word2Vec),
     /// What a model is: architecture, parameters, tensors, tokenizer
     Info(Model),
     /// What this machine can do, and what is missing for what
@@ -256,6 +260,9 @@ pub(crate) struct Eval {
     /// Tokens that the model sees at once (default: its own context)
     #[arg(long, value_name = "N")]
     pub(crate) context: Option<usize>,
+    /// Let a recurrent model go on learning while it reads, by so much a step (dynamic evaluation)
+    #[arg(long, value_name = "RATE")]
+    pub(crate) dynamic: Option<f64>,
     /// For machines
     #[arg(long)]
     pub(crate) json: bool,

@@ -4,7 +4,8 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use inkstone_engine::Sampling;
+use inkstone_classic::recurrent::{Network, State};
+use inkstone_engine::{NextToken, Sampling};
 use inkstone_models::Model;
 use inkstone_recipe::{Artifact, Store};
 use inkstone_tokenizer::Tokenizer;
@@ -13,10 +14,79 @@ use crate::cli;
 use crate::hint::hinted;
 
 /// A model that can read and write.
-pub(crate) struct Speaker {
+pub(crate) struct Speaker<M = Model> {
     pub(crate) folder: PathBuf,
-    pub(crate) model: Model,
+    pub(crate) model: M,
     pub(crate) tokenizer: Tokenizer,
+}
+
+/// A recurrent model, where `reference` is one; nothing for any other model.
+pub(crate) fn recurrent(reference: &str, runs: &Path) -> anyhow::Result<Option<Speaker<Network>>> {
+    let folder = folder(reference, runs)?;
+    if !Network::is_in(&folder) {
+        return Ok(None);
+    }
+    let model = Network::load(&folder).with_context(|| format!("loading the model {}", folder.display()))?;
+    let tokenizer = load_tokenizer(&folder)?;
+    Ok(Some(Speaker { folder, model, tokenizer }))
+}
+
+fn load_tokenizer(folder: &Path) -> anyhow::Result<Tokenizer> {
+    Tokenizer::load(folder).with_context(|| format!("loading the tokenizer of {}", folder.display()))
+}
+
+/// A model that goes on from a prompt.
+pub(crate) trait GoesOn {
+    /// The new tokens; see [`inkstone_engine::generate`].
+    fn go_on(
+        &self,
+        prompt: &[u32],
+        sampling: &Sampling,
+        on_token: &mut dyn FnMut(u32) -> ControlFlow<()>,
+    ) -> Result<Vec<u32>, inkstone_engine::EngineError>;
+}
+
+impl GoesOn for Model {
+    fn go_on(
+        &self,
+        prompt: &[u32],
+        sampling: &Sampling,
+        on_token: &mut dyn FnMut(u32) -> ControlFlow<()>,
+    ) -> Result<Vec<u32>, inkstone_engine::EngineError> {
+        inkstone_engine::generate(self, prompt, sampling, on_token)
+    }
+}
+
+impl GoesOn for Network {
+    fn go_on(
+        &self,
+        prompt: &[u32],
+        sampling: &Sampling,
+        on_token: &mut dyn FnMut(u32) -> ControlFlow<()>,
+    ) -> Result<Vec<u32>, inkstone_engine::EngineError> {
+        let mut reader = Reader { network: self, state: self.begin(1) };
+        inkstone_engine::generate_with(&mut reader, prompt, sampling, on_token)
+    }
+}
+
+/// A network with what it remembers.
+struct Reader<'a> {
+    network: &'a Network,
+    state: State,
+}
+
+impl NextToken for Reader<'_> {
+    fn logits(&mut self, new: &[u32]) -> Vec<f32> {
+        self.network.last_logits(new, &mut self.state)
+    }
+
+    fn vocab_size(&self) -> usize {
+        self.network.shape.vocab_size
+    }
+
+    fn context(&self) -> usize {
+        usize::MAX
+    }
 }
 
 /// The folder of an n-gram model: a path, `recipe/stage`, or the beginning of an id; nothing for any other model.
@@ -58,12 +128,11 @@ pub(crate) fn load(reference: &str, runs: &Path) -> anyhow::Result<Speaker> {
     let folder = folder(reference, runs)?;
     let model = Model::load(&folder, inkstone_nn::Precision::F32, &inkstone_nn::device())
         .with_context(|| format!("loading the model {}", folder.display()))?;
-    let tokenizer =
-        Tokenizer::load(&folder).with_context(|| format!("loading the tokenizer of {}", folder.display()))?;
+    let tokenizer = load_tokenizer(&folder)?;
     Ok(Speaker { folder, model, tokenizer })
 }
 
-impl Speaker {
+impl<M: GoesOn> Speaker<M> {
     /// The engine's settings: the command line's, else those of `generation_config.json`.
     pub(crate) fn sampling(&self, asked: &cli::Sampling) -> Sampling {
         let path = self.folder.join("generation_config.json");
@@ -98,7 +167,7 @@ impl Speaker {
             text.push_str(piece);
             if piece.is_empty() { ControlFlow::Continue(()) } else { on_text(piece) }
         };
-        let ids = inkstone_engine::generate(&self.model, prompt, sampling, &mut |id| {
+        let ids = self.model.go_on(prompt, sampling, &mut |id| {
             let Some(piece) = decoder.push(id) else { return ControlFlow::Continue(()) };
             let (piece, stopped) = stopper.push(&piece);
             flow = hand_out(&piece, &mut text);

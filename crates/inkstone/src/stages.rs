@@ -17,7 +17,9 @@ pub(crate) fn registry() -> Registry {
         .add::<inkstone_train::PretrainStage>()
         .add::<inkstone_train::SftStage>()
         .add::<inkstone_eval::EvaluateStage>()
-        .add::<inkstone_classic::ngram::NgramStage>();
+        .add::<inkstone_classic::ngram::NgramStage>()
+        .add::<inkstone_classic::word2vec::Word2VecStage>()
+        .add::<inkstone_classic::recurrent::RecurrentStage>();
     registry
 }
 

@@ -3,6 +3,7 @@
 mod classic;
 mod kenlm;
 mod measure;
+mod word2vec;
 
 use anyhow::Result;
 
@@ -19,10 +20,13 @@ pub(crate) struct Arguments {
 enum Name {
     /// N-gram models: KenLM
     Classic(classic::Arguments),
+    /// Word vectors: the original program and gensim
+    Word2vec(word2vec::Arguments),
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Verdict> {
     match &arguments.name {
         Name::Classic(arguments) => classic::run(arguments),
+        Name::Word2vec(arguments) => word2vec::run(arguments),
     }
 }

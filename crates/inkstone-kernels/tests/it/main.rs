@@ -6,6 +6,7 @@ mod attention;
 mod hostile;
 mod isa;
 mod layers;
+mod logistic;
 mod loops;
 mod products;
 mod threads;

@@ -4,12 +4,15 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use inkstone_eval::text_loss;
-use inkstone_recipe::Progress;
+use inkstone_classic::recurrent::Network;
+use inkstone_eval::{TextLoss, text_ids, text_loss};
+use inkstone_recipe::{Interrupt, Progress};
 
 use crate::cli::Eval;
+use crate::hint::hinted;
+use crate::machine;
+use crate::model::{self, Speaker};
 use crate::printer::{Printer, thousands};
-use crate::{machine, model};
 
 /// Largest text that is read.
 const MAX_BYTES: u64 = 4 << 30;
@@ -20,18 +23,21 @@ pub(crate) fn eval(args: &Eval, runs: &Path, printer: &Printer) -> anyhow::Resul
     }
     let text = inkstone_recipe::fs::read_to_string(&args.text, MAX_BYTES)
         .with_context(|| format!("reading {}", args.text.display()))?;
-    let speaker = model::load(&args.model, runs)?;
     let interrupt = machine::stop_on_ctrl_c()?;
-    let context = args.context.unwrap_or_else(|| speaker.model.context());
     let bar = printer.task("evaluating", Some(100), "%");
-    let loss = text_loss(
-        &speaker.model,
-        &speaker.tokenizer,
-        &text,
-        context,
-        (&interrupt, &mut |done, total| bar.set(done * 100 / total.max(1))),
-    )
-    .with_context(|| format!("evaluating on {}", args.text.display()))?;
+    let mut progress = |done: u64, total: u64| bar.set(done * 100 / total.max(1));
+    let loss = match model::recurrent(&args.model, runs)? {
+        Some(speaker) => recurrent(&speaker, &text, args, (&interrupt, &mut progress))?,
+        None => {
+            if args.dynamic.is_some() {
+                return Err(hinted("only a recurrent model has --dynamic", "leave it out"));
+            }
+            let speaker = model::load(&args.model, runs)?;
+            let context = args.context.unwrap_or_else(|| speaker.model.context());
+            text_loss(&speaker.model, &speaker.tokenizer, &text, context, (&interrupt, &mut progress))
+                .with_context(|| format!("evaluating on {}", args.text.display()))?
+        }
+    };
     drop(bar);
     if args.json {
         printer.json(&loss)?;
@@ -42,4 +48,23 @@ pub(crate) fn eval(args: &Eval, runs: &Path, printer: &Printer) -> anyhow::Resul
         printer.data(&format!("tokens         {} ({} bytes)", thousands(loss.tokens), thousands(loss.bytes)))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A recurrent model reads the whole text and remembers what it can.
+fn recurrent(
+    speaker: &Speaker<Network>,
+    text: &str,
+    args: &Eval,
+    (interrupt, progress): (&Interrupt, &mut dyn FnMut(u64, u64)),
+) -> anyhow::Result<TextLoss> {
+    if args.context.is_some() {
+        return Err(hinted("a recurrent model has no --context", "leave it out: it remembers what it can"));
+    }
+    let ids = text_ids(&speaker.tokenizer, text)?;
+    let total = ids.len() as u64 - 1;
+    let losses = speaker.model.stream_losses(&ids, args.dynamic, &mut |done| {
+        progress(done, total);
+        !interrupt.requested()
+    })?;
+    Ok(TextLoss::of(losses.iter().map(|&loss| f64::from(loss)).sum(), total, text))
 }

@@ -9,14 +9,20 @@ use std::time::Instant;
 use serde_json::json;
 
 use crate::cli::Generate;
-use crate::model;
+use crate::model::{self, GoesOn, Speaker};
 use crate::printer::Printer;
 
 pub(crate) fn generate(args: &Generate, runs: &Path, printer: &Printer) -> anyhow::Result<ExitCode> {
     if let Some(folder) = model::ngram_folder(&args.model, runs) {
         return super::ngram::generate_folder(&folder, args, printer);
     }
-    let speaker = model::load(&args.model, runs)?;
+    match model::recurrent(&args.model, runs)? {
+        Some(speaker) => go_on(&speaker, args, printer),
+        None => go_on(&model::load(&args.model, runs)?, args, printer),
+    }
+}
+
+fn go_on<M: GoesOn>(speaker: &Speaker<M>, args: &Generate, printer: &Printer) -> anyhow::Result<ExitCode> {
     let mut prompt = speaker.tokenizer.encode(&args.prompt)?;
     if prompt.is_empty() {
         prompt.extend(speaker.tokenizer.bos());

@@ -16,6 +16,7 @@ mod plan;
 mod run;
 mod show;
 mod verify;
+mod word2vec;
 
 use std::process::ExitCode;
 
@@ -37,6 +38,7 @@ pub(crate) fn dispatch(cli: Cli, printer: &Printer) -> anyhow::Result<ExitCode> 
         Command::Chat(args) => chat::chat(&args, runs, printer),
         Command::Generate(args) => generate::generate(&args, runs, printer),
         Command::Eval(args) => eval::eval(&args, runs, printer),
+        Command::Word2Vec(args) => word2vec::word2vec(&args, runs, printer),
         Command::Info(args) => info::info(&args, runs, printer),
         Command::Doctor(args) => doctor::doctor(&args, printer),
         Command::Ngram(args) => ngram::ngram(&args, printer),

@@ -1,0 +1,181 @@
+use std::path::Path;
+
+use inkstone_classic::recurrent::{
+    Dropout, Epoch, Kind, Network, Optimizer, Shape, Tensors, Training, Watch, mean_loss, train,
+};
+use serde_json::Value;
+
+fn fixture(cell: &str) -> Value {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../fixtures/recurrent/{cell}.json"));
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+fn numbers(value: &Value) -> Vec<f32> {
+    value.as_array().unwrap().iter().map(|x| x.as_f64().unwrap() as f32).collect()
+}
+
+#[track_caller]
+fn close(got: &[f32], expected: &[f32], what: &str) {
+    assert_eq!(got.len(), expected.len(), "{what}");
+    let scale = expected.iter().fold(0.0f32, |top, x| top.max(x.abs()));
+    for (n, (got, expected)) in got.iter().zip(expected).enumerate() {
+        assert!((got - expected).abs() <= 1e-5 * scale + 1e-7, "{what}, element {n}: {got}, expected {expected}");
+    }
+}
+
+#[test]
+fn losses_gradients_and_carried_state_are_pytorchs() {
+    for cell in ["lstm", "gru", "elman"] {
+        let fixture = fixture(cell);
+        let shape: Shape = serde_json::from_value(fixture["shape"].clone()).unwrap();
+        let mut network = Network::drawn(shape.clone(), 1).unwrap();
+        for tensor in &mut network.weights.0 {
+            tensor.values = numbers(&fixture["weights"][&tensor.name]);
+        }
+        let ids: [Vec<u32>; 2] = serde_json::from_value(fixture["ids"].clone()).unwrap();
+        let labels: [Vec<i32>; 2] = serde_json::from_value(fixture["labels"].clone()).unwrap();
+        let mut state = network.begin(fixture["rows"].as_u64().unwrap() as usize);
+        let mut grads = Tensors::zeros(&shape);
+        let losses = network.losses_and_grads((&ids[0], &labels[0]), &mut state, None, &mut grads);
+        close(&losses, &numbers(&fixture["losses"]), cell);
+        for tensor in &grads.0 {
+            let name = format!("{cell} {}", tensor.name);
+            close(&tensor.values, &numbers(&fixture["gradients"][&tensor.name]), &name);
+        }
+        let next = network.losses(&ids[1], &labels[1], &mut state);
+        close(&next, &numbers(&fixture["next_losses"]), cell);
+    }
+}
+
+fn shape(cell: Kind, tied: bool) -> Shape {
+    Shape { cell, vocab_size: 9, embedding: 8, hidden: 8, layers: 2, tied }
+}
+
+#[test]
+fn gradients_are_finite_differences_with_units_left_out() {
+    let (ids, labels) = ([1, 2, 3, 4, 5, 6], [2, 3, 4, 5, 6, 7]);
+    let dropout = Some(Dropout { rate: 0.4, seed: 3, step: 5 });
+    for (cell, tied) in [(Kind::Lstm, true), (Kind::Gru, false), (Kind::Elman, true)] {
+        let network = Network::drawn(shape(cell, tied), 7).unwrap();
+        let mut grads = Tensors::zeros(&network.shape);
+        let loss = |network: &Network, grads: &mut Tensors| {
+            let losses = network.losses_and_grads((&ids, &labels), &mut network.begin(2), dropout, grads);
+            losses.iter().map(|&x| f64::from(x)).sum::<f64>() / 6.0
+        };
+        loss(&network, &mut grads);
+        let mut unused = grads.clone();
+        for t in 0..grads.0.len() {
+            for n in (0..grads.0[t].values.len()).step_by(13) {
+                let mut moved = |by: f32| {
+                    let mut network = network.clone();
+                    network.weights.0[t].values[n] += by;
+                    loss(&network, &mut unused)
+                };
+                let slope = (moved(1e-2) - moved(-1e-2)) / 2e-2;
+                let got = f64::from(grads.0[t].values[n]);
+                assert!((got - slope).abs() < 2e-4, "{cell:?} {}[{n}]: {got}, expected {slope}", grads.0[t].name);
+            }
+        }
+    }
+}
+
+struct Quiet;
+
+impl Watch for Quiet {
+    fn tokens(&mut self, _done: u64, _loss: f64) -> bool {
+        true
+    }
+    fn epoch(&mut self, _epoch: &Epoch) {}
+}
+
+const TRAINING: Training = Training {
+    batch: 4,
+    steps: 10,
+    epochs: 12,
+    optimizer: Optimizer::AdamW,
+    learning_rate: 1e-2,
+    clip: 1.0,
+    dropout: 0.1,
+};
+
+/// A text in which every token follows from the one two places before.
+fn text(n: usize) -> Vec<u32> {
+    (0..n).map(|n| ((n / 2 * 3 + n % 2 * 4) % 9) as u32).collect()
+}
+
+#[test]
+fn all_cells_learn_a_text_that_needs_memory() {
+    for cell in [Kind::Lstm, Kind::Gru, Kind::Elman] {
+        let mut network = Network::drawn(shape(cell, false), 1).unwrap();
+        let before = mean_loss(&network, &text(200));
+        let epochs = train(&mut network, (&text(2000), &text(200)), &TRAINING, 1, &mut Quiet).unwrap();
+        let after = mean_loss(&network, &text(200));
+        assert!(before > 2.0 && after < 0.2, "{cell:?}: {before} to {after}");
+        let lowest = epochs.iter().filter_map(|epoch| epoch.validation_loss).fold(f64::INFINITY, f64::min);
+        assert!((lowest - after).abs() < 1e-9);
+    }
+}
+
+#[test]
+fn the_number_of_threads_changes_nothing() {
+    let on = |threads: usize| {
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| {
+            let mut network = Network::drawn(shape(Kind::Lstm, true), 1).unwrap();
+            let training = Training { epochs: 1, batch: 40, ..TRAINING };
+            train(&mut network, (&text(2000), &[]), &training, 1, &mut Quiet).unwrap();
+            network
+        })
+    };
+    let one = on(1);
+    assert!([2, 3, 8].into_iter().all(|threads| on(threads) == one));
+}
+
+#[test]
+fn a_folder_reads_back_and_wrong_ones_are_errors() {
+    let network = Network::drawn(shape(Kind::Gru, true), 1).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    network.save(folder.path()).unwrap();
+    assert!(Network::is_in(folder.path()));
+    assert_eq!(Network::load(folder.path()).unwrap(), network);
+    let config = folder.path().join("config.json");
+    let text = std::fs::read_to_string(&config).unwrap();
+    for (from, to) in [("\"hidden\": 8", "\"hidden\": 9"), ("\"gru\"", "\"lstm\""), ("\"layers\": 2", "\"layers\": 0")]
+    {
+        assert!(text.contains(from), "{text}");
+        std::fs::write(&config, text.replace(from, to)).unwrap();
+        assert!(Network::load(folder.path()).is_err(), "{to}");
+    }
+}
+
+#[test]
+fn a_step_at_a_time_is_all_at_once_and_dynamic_evaluation_helps() {
+    let mut network = Network::drawn(shape(Kind::Lstm, false), 1).unwrap();
+    let text = text(900);
+    let mut state = network.begin(1);
+    let all = network.logits(&text[..5], &mut state);
+    let mut state = network.begin(1);
+    let steps: Vec<f32> = text[..5].iter().flat_map(|&id| network.logits(&[id], &mut state)).collect();
+    close(&steps, &all, "steps");
+    train(&mut network, (&text, &[]), &Training { epochs: 1, ..TRAINING }, 1, &mut Quiet).unwrap();
+    let loss = |dynamic| network.stream_losses(&text, dynamic, &mut |_| true).unwrap().iter().sum::<f32>();
+    assert!(loss(Some(0.5)) < loss(None));
+    assert!(network.stream_losses(&text, None, &mut |_| false).is_err());
+}
+
+#[test]
+fn too_little_text_and_impossible_shapes_are_errors() {
+    let mut network = Network::drawn(shape(Kind::Lstm, true), 1).unwrap();
+    assert!(train(&mut network, (&[1, 2, 3], &[]), &TRAINING, 1, &mut Quiet).is_err());
+    assert!(train(&mut network, (&[], &[]), &TRAINING, 1, &mut Quiet).is_err());
+    for bad in [Shape { hidden: 0, ..shape(Kind::Lstm, false) }, Shape { embedding: 4, ..shape(Kind::Lstm, true) }] {
+        assert!(Network::drawn(bad, 1).is_err());
+    }
+}
+
+#[test]
+fn a_loss_that_is_not_finite_is_an_error() {
+    let mut network = Network::drawn(shape(Kind::Lstm, true), 1).unwrap();
+    network.weights.0[0].values[0] = f32::NAN;
+    let error = train(&mut network, (&text(200), &[]), &TRAINING, 1, &mut Quiet).unwrap_err();
+    assert!(error.to_string().contains("not finite at step 1"));
+}
