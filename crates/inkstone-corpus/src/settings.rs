@@ -66,12 +66,11 @@ impl Origin<'_> {
     }
 
     pub(crate) fn sources(&self, context: &Context<'_>) -> Result<Vec<Source>, CorpusError> {
-        let (files, base, format) = match self.from {
-            None => (self.files(&context.base)?, context.base.clone(), self.format),
-            Some(_) => {
-                let folder = context.input("from").folder.clone();
-                (expand(&[self.pattern()], &folder, Format::Jsonl)?, folder, Format::Jsonl)
-            }
+        let (files, base, format) = if self.from.is_some() {
+            let folder = context.input("from").folder.clone();
+            (expand(&[self.pattern()], &folder, Format::Jsonl)?, folder, Format::Jsonl)
+        } else {
+            (self.files(&context.base)?, context.base.clone(), self.format)
         };
         files.into_iter().map(|path| Source::new(path, &base, format)).collect()
     }

@@ -107,9 +107,9 @@ pub fn read_to_string(path: &Path, limit: u64) -> Result<String, IoError> {
 pub fn utf8(bytes: Vec<u8>, first_line: u64) -> std::io::Result<String> {
     String::from_utf8(bytes).map_err(|error| {
         let (before, wrong) = error.as_bytes().split_at(error.utf8_error().valid_up_to());
-        let lines = before.iter().filter(|&&byte| byte == b'\n').count() as u64;
-        let column = before.len() - before.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1) + 1;
-        let text = format!("not UTF-8: byte 0x{:02X} at line {}, column {column}", wrong[0], first_line + lines);
+        let lines: Vec<&[u8]> = before.split(|&byte| byte == b'\n').collect();
+        let (line, column) = (first_line + lines.len() as u64 - 1, lines[lines.len() - 1].len() + 1);
+        let text = format!("not UTF-8: byte 0x{:02X} at line {line}, column {column}", wrong[0]);
         std::io::Error::new(std::io::ErrorKind::InvalidData, text)
     })
 }

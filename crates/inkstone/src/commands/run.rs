@@ -38,11 +38,13 @@ fn summarise(report: &RunReport, page: &Path, seconds: f64, printer: &Printer) {
         duration(seconds),
         report.stages.len()
     ));
+    let links = report.stages.iter().map(|stage| stage.link.display().to_string().len());
+    let width = links.max().unwrap_or(0);
     for stage in &report.stages {
         printer.talk(&format!(
-            "  {:<18} {:<32} {}",
+            "  {:<18} {:<width$}  {}",
             stage.name,
-            stage.link.display(),
+            stage.link.display().to_string(),
             figures(&stage.artifact.manifest.metrics)
         ));
     }

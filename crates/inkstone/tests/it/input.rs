@@ -43,7 +43,7 @@ fn a_text_that_may_not_be_read() {
     use std::os::unix::fs::PermissionsExt;
     let place = Place::with(&corpus("paths = [\"a.txt\"]"));
     place.write("a.txt", "A short text.\n");
-    std::fs::set_permissions(place.path("a.txt"), std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(place.path("a.txt"), std::fs::Permissions::from_mode(0o0)).unwrap();
     if std::fs::read(place.path("a.txt")).is_ok() {
         eprintln!("skipped: this user may read everything");
         return;
