@@ -122,7 +122,7 @@ impl Trial<'_> {
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
         let (mut text_ours, mut text_theirs) = (Vec::new(), Vec::new());
         let ids = self.folder.join("ids");
-        benchmark(self.kenlm, "vocab", self.folder, self.text, &ids)?;
+        benchmark(self.kenlm, "-v", self.folder, self.text, &ids)?;
         for _ in 0..self.runs {
             theirs.push(queries_per_second(&benchmark(
                 self.kenlm,
@@ -182,17 +182,17 @@ impl Trial<'_> {
     }
 }
 
-/// KenLM's own benchmark: `vocab` turns a text into ids, `query` scores them.
+/// KenLM's own benchmark: `-v` turns a text into ids, `-q` scores them.
 fn benchmark(kenlm: &Kenlm, verb: &str, folder: &Path, from: &Path, to: &Path) -> Result<String> {
     let mut command = kenlm.program("kenlm_benchmark");
-    command.args([verb, "-m"]).arg(folder.join("kenlm.probing")).args(["-t", "1"]);
+    command.args([verb, "-m"]).arg(folder.join("kenlm.probing")).args(["-t", "1", "-b", "262144"]);
     repo::demand(command.stdin(File::open(from)?).stdout(File::create(to)?).stderr(std::process::Stdio::null()))?;
-    Ok(if verb == "query" { std::fs::read_to_string(to)? } else { String::new() })
+    Ok(if verb == "-q" { std::fs::read_to_string(to)? } else { String::new() })
 }
 
 fn queries_per_second(text: &str) -> Result<f64> {
     let line = text.lines().find(|line| line.starts_with("Queries per second excluding load"));
-    let figure = line.and_then(|line| line.split("CPU:").nth(1)?.split_whitespace().next()?.parse().ok());
+    let figure = line.and_then(|line| line.split("Wall:").nth(1)?.split_whitespace().next()?.parse().ok());
     figure.context("KenLM's benchmark names no speed")
 }
 

@@ -159,15 +159,17 @@ impl<S: Slot> Lookup for ProbingView<'_, S> {
     fn extend(&self, node: u64, order: usize, word: WordId) -> Option<(u64, Weights)> {
         let hash = extend_hash(node, word);
         let places = *self.orders.get(order - 2)?;
-        let start = place(hash.max(1), places.len());
+        let mut at = place(hash.max(1), places.len());
         // A damaged file may have no empty place: one round is enough.
-        for slot in places[start..].iter().chain(&places[..start]) {
+        for _ in 0..places.len() {
+            let slot = &places[at];
             if slot.hash() == hash.max(1) {
                 return Some((hash, slot.weights()));
             }
             if slot.hash() == 0 {
                 break;
             }
+            at = if at + 1 == places.len() { 0 } else { at + 1 };
         }
         None
     }
