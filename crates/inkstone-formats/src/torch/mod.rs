@@ -1,5 +1,5 @@
 //! PyTorch's own files, `.bin` and `.pt`: a pickle of a dictionary of tensors in a zip archive (since 1.6), the numbers in
-//! entries beside it. Nothing in the pickle is executed; see [`pickle`].
+//! entries beside it. Nothing in the pickle is executed.
 //!
 //! Format: `torch/serialization.py` and the notes on serialization of PyTorch's documentation.
 
