@@ -6,6 +6,7 @@ use std::path::Path;
 use inkstone_formats::hf::{ModelFolder, write_model};
 use inkstone_formats::safetensors::{TensorFile, TensorView};
 use inkstone_formats::tensorboard::{EventWriter, read_events};
+use inkstone_formats::torch::TorchFile;
 use serde_json::json;
 
 use super::{Target, in_folder};
@@ -22,6 +23,21 @@ pub(crate) const SAFETENSORS: Target = Target {
         });
     },
     seeds: || vec![file_of("model.safetensors", u64::MAX)],
+};
+
+pub(crate) const TORCH: Target = Target {
+    name: "torch",
+    run: |data| {
+        in_folder("pytorch_model.bin", data, |folder| {
+            if let Ok(file) = TorchFile::open(&folder.join("pytorch_model.bin")) {
+                for name in file.names() {
+                    let numbers = file.f32(name).map_or(0, |numbers| numbers.len());
+                    assert!(numbers <= data.len());
+                }
+            }
+        });
+    },
+    seeds: || vec![include_bytes!("../../fixtures/torch/weights.bin").to_vec()],
 };
 
 pub(crate) const INDEX: Target = Target {

@@ -26,6 +26,7 @@ pub struct Target {
 pub const TARGETS: &[Target] = &[
     formats::SAFETENSORS,
     formats::INDEX,
+    formats::TORCH,
     formats::CONFIG,
     formats::EVENTS,
     recipe::RECIPE,

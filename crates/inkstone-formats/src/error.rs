@@ -116,6 +116,14 @@ pub enum FormatError {
         /// Why that can't be.
         reason: &'static str,
     },
+    /// A PyTorch file that is not a plain dictionary of tensors.
+    #[error("{}: not a PyTorch file of plain weights: {detail}", path.display())]
+    Torch {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it; names the tensor where one is to blame.
+        detail: String,
+    },
     /// An event file that is not one.
     #[error("{}: bad event file at byte {offset}: {detail}", path.display())]
     Events {

@@ -7,6 +7,7 @@
 //!
 //! - [`safetensors`]: [`TensorFile`](safetensors::TensorFile) (memory-mapped), [`write_tensors`](safetensors::write_tensors).
 //! - [`hf`]: [`ModelFolder`](hf::ModelFolder) and [`write_model`](hf::write_model), one file or shards with an index.
+//! - [`torch`]: [`TorchFile`](torch::TorchFile), the pickles of PyTorch, read without being executed.
 //! - [`tensorboard`]: [`EventWriter`](tensorboard::EventWriter) and [`read_events`](tensorboard::read_events).
 
 mod aside;
@@ -14,5 +15,6 @@ mod error;
 pub mod hf;
 pub mod safetensors;
 pub mod tensorboard;
+pub mod torch;
 
 pub use error::FormatError;

@@ -59,7 +59,7 @@ simd_fn! {
 }
 
 /// 2·√(2/π): `(1 + tanh u)/2` is the logistic function of `2u`.
-const SLOPE: f32 = 1.595_769_1;
+const SLOPE: f32 = 1.595_769;
 const CUBIC: f32 = 0.044_715;
 
 simd_fn! {

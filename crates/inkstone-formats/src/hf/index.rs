@@ -52,8 +52,8 @@ fn checked_name(path: &Path, tensor: &str, file: &Value) -> Result<String, Forma
     if !is_plain(name) {
         return Err(refuse("a shard must lie beside the index, so its name has no folder in it"));
     }
-    if Path::new(name).extension().is_none_or(|extension| extension != "safetensors") {
-        return Err(refuse("a shard is a .safetensors file"));
+    if Path::new(name).extension().is_none_or(|extension| extension != "safetensors" && extension != "bin") {
+        return Err(refuse("a shard is a .safetensors or .bin file"));
     }
     Ok(name.to_owned())
 }

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::index::{read_index, read_object};
-use super::{CONFIG, GENERATION_CONFIG, INDEX, WEIGHTS};
+use super::{CONFIG, GENERATION_CONFIG, INDEX, TORCH_INDEX, TORCH_WEIGHTS, WEIGHTS};
 use crate::FormatError;
 use crate::safetensors::{TensorFile, TensorRef};
+use crate::torch::TorchFile;
 
 /// An open model folder: configs read, weights mapped and checked.
 #[derive(Debug)]
@@ -16,13 +17,56 @@ pub struct ModelFolder {
     path: PathBuf,
     config: Value,
     generation_config: Option<Value>,
-    files: Vec<TensorFile>,
+    files: Vec<WeightFile>,
     /// Index into `files` of every tensor.
     places: BTreeMap<String, usize>,
 }
 
+/// A file of weights, in either format.
+#[derive(Debug)]
+enum WeightFile {
+    Safe(TensorFile),
+    Torch(TorchFile),
+}
+
+impl WeightFile {
+    fn open(path: &Path) -> Result<Self, FormatError> {
+        let safe = path.extension().is_some_and(|extension| extension == "safetensors");
+        if safe { TensorFile::open(path).map(Self::Safe) } else { TorchFile::open(path).map(Self::Torch) }
+    }
+
+    fn names(&self) -> Vec<&str> {
+        match self {
+            Self::Safe(file) => file.names().collect(),
+            Self::Torch(file) => file.names().collect(),
+        }
+    }
+
+    fn contains(&self, name: &str) -> bool {
+        match self {
+            Self::Safe(file) => file.contains(name),
+            Self::Torch(file) => file.contains(name),
+        }
+    }
+
+    fn tensor(&self, name: &str) -> Result<TensorRef<'_>, FormatError> {
+        match self {
+            Self::Safe(file) => file.tensor(name),
+            Self::Torch(file) => file.tensor(name),
+        }
+    }
+
+    fn f32(&self, name: &str) -> Result<Vec<f32>, FormatError> {
+        match self {
+            Self::Safe(file) => file.f32(name),
+            Self::Torch(file) => file.f32(name),
+        }
+    }
+}
+
 impl ModelFolder {
-    /// Opens `path`. As in `transformers`, `model.safetensors` wins over an index of shards.
+    /// Opens `path`. As in `transformers`, `model.safetensors` wins over an index of shards, and either over the pickles of
+    /// PyTorch.
     pub fn open(path: &Path) -> Result<Self, FormatError> {
         let config = Self::read_config(path)?;
         let generation_config = optional(&path.join(GENERATION_CONFIG))?;
@@ -80,7 +124,7 @@ impl ModelFolder {
         self.places.iter().filter_map(|(name, &file)| Some((name.as_str(), self.files[file].tensor(name).ok()?)))
     }
 
-    fn file_of(&self, name: &str) -> Result<&TensorFile, FormatError> {
+    fn file_of(&self, name: &str) -> Result<&WeightFile, FormatError> {
         match self.places.get(name) {
             Some(&file) => Ok(&self.files[file]),
             None => Err(crate::safetensors::not_found(&self.path, name, self.names())),
@@ -88,19 +132,24 @@ impl ModelFolder {
     }
 }
 
-type Weights = (Vec<TensorFile>, BTreeMap<String, usize>);
+type Weights = (Vec<WeightFile>, BTreeMap<String, usize>);
 
 fn open_weights(folder: &Path) -> Result<Weights, FormatError> {
-    let (single, index) = (folder.join(WEIGHTS), folder.join(INDEX));
-    if single.exists() {
-        let file = TensorFile::open(&single)?;
-        let places = file.names().map(|name| (name.to_owned(), 0)).collect();
-        return Ok((vec![file], places));
+    for (single, index) in [(WEIGHTS, INDEX), (TORCH_WEIGHTS, TORCH_INDEX)] {
+        let (single, index) = (folder.join(single), folder.join(index));
+        if single.exists() {
+            let file = WeightFile::open(&single)?;
+            let places = file.names().into_iter().map(|name| (name.to_owned(), 0)).collect();
+            return Ok((vec![file], places));
+        }
+        if index.exists() {
+            return open_shards(folder, &index);
+        }
     }
-    if index.exists() {
-        return open_shards(folder, &index);
-    }
-    Err(FormatError::Missing { folder: folder.to_owned(), expected: "model.safetensors (or its index)" })
+    Err(FormatError::Missing {
+        folder: folder.to_owned(),
+        expected: "model.safetensors (or its index, or pytorch_model.bin)",
+    })
 }
 
 fn open_shards(folder: &Path, index: &Path) -> Result<Weights, FormatError> {
@@ -108,7 +157,7 @@ fn open_shards(folder: &Path, index: &Path) -> Result<Weights, FormatError> {
     let mut names: Vec<&String> = map.values().collect();
     names.sort();
     names.dedup();
-    let files = names.iter().map(|name| TensorFile::open(&folder.join(name))).collect::<Result<Vec<_>, _>>()?;
+    let files = names.iter().map(|name| WeightFile::open(&folder.join(name))).collect::<Result<Vec<_>, _>>()?;
     let mut places = BTreeMap::new();
     for (tensor, name) in &map {
         let place = names.binary_search(&name).map_err(|_| absent(index, tensor, name))?;

@@ -8,8 +8,8 @@ mod read;
 mod write;
 
 pub use ::safetensors::Dtype;
-pub(crate) use read::not_found;
 pub use read::{TensorFile, to_f32};
+pub(crate) use read::{map_file, not_found};
 pub use write::{TensorLayout, TensorWriter, write_tensors};
 
 /// The longest header that is read or written, in bytes (the limit of the format's own library).

@@ -151,7 +151,7 @@ fn read_header_len(path: &Path, file: &mut File) -> Result<usize, FormatError> {
 }
 
 #[allow(unsafe_code, reason = "a memory map can't be made without it")]
-fn map_file(file: &File) -> std::io::Result<Mmap> {
+pub(crate) fn map_file(file: &File) -> std::io::Result<Mmap> {
     // SAFETY: the map is read-only and private to this process, and all access goes through slices checked against its
     // length. What remains is that another process shortens or rewrites the file meanwhile; this program never does so
     // (files are written aside and renamed, so an open map keeps the old bytes), and the bytes are only ever taken as

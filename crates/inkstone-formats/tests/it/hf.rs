@@ -131,7 +131,7 @@ fn an_index_can_not_lead_out_of_its_folder() {
     fs::copy(folder.path().join("model-00001-of-00002.safetensors"), outside.path().join("x.safetensors")).unwrap();
     let absolute = outside.path().join("x.safetensors").to_string_lossy().into_owned();
     for name in
-        [&absolute, "../x.safetensors", "a/../x.safetensors", "..", "", "a\\x.safetensors", "C:x.safetensors", "x.bin"]
+        [&absolute, "../x.safetensors", "a/../x.safetensors", "..", "", "a\\x.safetensors", "C:x.safetensors", "x.txt"]
     {
         fs::write(&index, json!({"weight_map": {"a": name}}).to_string()).unwrap();
         let error = ModelFolder::open(folder.path()).unwrap_err();

@@ -5,3 +5,4 @@ mod damage;
 mod hf;
 mod safetensors;
 mod tensorboard;
+mod torch;
