@@ -45,7 +45,7 @@ impl Draws {
 /// The upper half of `bits` as a number below `n`; the lower half stays unused.
 #[inline]
 pub(crate) fn below(bits: u64, n: u32) -> u32 {
-    ((bits >> 32) * u64::from(n) >> 32) as u32
+    (((bits >> 32) * u64::from(n)) >> 32) as u32
 }
 
 #[inline]

@@ -52,6 +52,7 @@ pub struct CellStep<'a> {
 ///
 /// # Panics
 /// If a slice does not have the length that the others say.
+#[expect(clippy::needless_pass_by_value, reason = "its slices are written: whoever lends them lends them once")]
 pub fn cell(cell: Cell, hidden: usize, step: CellStep<'_>) {
     let rows = step.h.len() / hidden.max(1);
     let (wide, narrow) = (rows * cell.gates() * hidden, rows * hidden);
@@ -74,7 +75,7 @@ pub fn cell(cell: Cell, hidden: usize, step: CellStep<'_>) {
     match cell {
         Cell::Elman => rows.for_each(|((x, u), h)| elman(x, u, h)),
         Cell::Gru => {
-            rows.zip(step.h_before.par_chunks_exact(hidden)).for_each(|(((x, u), h), h_before)| gru(x, u, h_before, h))
+            rows.zip(step.h_before.par_chunks_exact(hidden)).for_each(|(((x, u), h), h_before)| gru(x, u, h_before, h));
         }
         Cell::Lstm => rows
             .zip(step.c_before.par_chunks_exact(hidden).zip(step.c.par_chunks_exact_mut(hidden)))
@@ -110,6 +111,7 @@ pub struct CellBackward<'a> {
 ///
 /// # Panics
 /// If a slice does not have the length that the others say.
+#[expect(clippy::needless_pass_by_value, reason = "its slices are written: whoever lends them lends them once")]
 pub fn cell_backward(cell: Cell, hidden: usize, step: CellBackward<'_>) {
     let rows = step.dh.len() / hidden.max(1);
     let (wide, narrow) = (rows * cell.gates() * hidden, rows * hidden);
@@ -133,7 +135,7 @@ pub fn cell_backward(cell: Cell, hidden: usize, step: CellBackward<'_>) {
     let rows = wide.zip(step.dh.par_chunks_exact_mut(hidden)).with_min_len(MIN_ROWS);
     match cell {
         Cell::Elman => {
-            rows.zip(step.h.par_chunks_exact(hidden)).for_each(|(((x, u), dh), h)| elman_backward((x, u), h, dh))
+            rows.zip(step.h.par_chunks_exact(hidden)).for_each(|(((x, u), dh), h)| elman_backward((x, u), h, dh));
         }
         Cell::Gru => rows
             .zip(step.h_before.par_chunks_exact(hidden))

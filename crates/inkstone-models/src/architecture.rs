@@ -105,8 +105,11 @@ pub(crate) struct Entry {
     pub(crate) dimensions: fn(&Value) -> Result<Dimensions, ModelError>,
     /// The whole `config.json` of a part of one, defaults included.
     pub(crate) resolve: fn(&Value) -> Result<Value, ModelError>,
-    pub(crate) build: fn(&Value, &mut Builder<'_>) -> Result<Box<dyn Network>, ModelError>,
+    pub(crate) build: Build,
 }
+
+/// Makes the network of a `config.json`, over the builder's weights.
+type Build = fn(&Value, &mut Builder<'_>) -> Result<Box<dyn Network>, ModelError>;
 
 /// The entry of the architecture `A`.
 pub(crate) const fn entry<A: Architecture>() -> Entry {

@@ -105,7 +105,7 @@ impl crate::architecture::Config for Config {
         ])?;
         expect(heads % groups == 0, "num_key_value_heads", groups, || format!("a divisor of {heads} heads"))?;
         let turning = self.turning();
-        let right = turning >= 2 && turning <= self.head_dim && turning % 2 == 0;
+        let right = turning >= 2 && turning <= self.head_dim && turning.is_multiple_of(2);
         expect(right, "partial_rotary_factor", turning, || "an even part of head_dim".into())?;
         expect_word("hidden_act", &self.hidden_act, &["silu", "swish"])?;
         self.rope().validate()

@@ -1,7 +1,7 @@
 //! GPT (the first): a decoder with layer normalisation after each part, learned positions and a tied head.
 //!
 //! Paper: Radford et al. 2018, "Improving Language Understanding by Generative Pre-Training", section 3.1. Weights and config
-//! as in Hugging Face's `OpenAIGPTLMHeadModel`; the projections store their weights inputs first ("Conv1D").
+//! as in Hugging Face's `OpenAIGPTLMHeadModel`; the projections store their weights inputs first ("`Conv1D`").
 //!
 //! Departures: no dropout. The position of a token counts from where its document starts, so that documents in one row
 //! are as if alone.
@@ -89,7 +89,7 @@ impl crate::architecture::Config for Config {
             ("n_head", self.n_head),
         ])?;
         let heads = self.n_head;
-        expect(self.n_embd % heads == 0, "n_embd", self.n_embd, || format!("a multiple of n_head = {heads}"))?;
+        expect(self.n_embd.is_multiple_of(heads), "n_embd", self.n_embd, || format!("a multiple of n_head = {heads}"))?;
         expect_word("afn", &self.afn, &["gelu", "relu", "silu", "swish"])
     }
 

@@ -3,7 +3,7 @@
 //!
 //! Papers: GPT-2 (Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", section 2.3), GPT-3
 //! (arXiv:2005.14165, section 2.1). Weights and config as in Hugging Face's `GPT2LMHeadModel`; the projections store their
-//! weights inputs first ("Conv1D").
+//! weights inputs first ("`Conv1D`").
 //!
 //! Departures: no dropout. The position of a token counts from where its document starts, so that documents in one row
 //! are as if alone.
@@ -102,7 +102,7 @@ impl crate::architecture::Config for Config {
             ("n_inner", self.inner()),
         ])?;
         let heads = self.n_head;
-        expect(self.n_embd % heads == 0, "n_embd", self.n_embd, || format!("a multiple of n_head = {heads}"))?;
+        expect(self.n_embd.is_multiple_of(heads), "n_embd", self.n_embd, || format!("a multiple of n_head = {heads}"))?;
         expect_word("activation_function", &self.activation_function, Activation::NAMES)
     }
 

@@ -127,7 +127,7 @@ impl crate::architecture::Config for Config {
         ])?;
         expect(heads % kv_heads == 0, "num_key_value_heads", kv_heads, || format!("a divisor of {heads} heads"))?;
         expect(head_dim % 2 == 0, "head_dim", head_dim, || "an even number".into())?;
-        let right = self.head_dim.is_some() || self.hidden_size % heads == 0;
+        let right = self.head_dim.is_some() || self.hidden_size.is_multiple_of(heads);
         expect(right, "hidden_size", self.hidden_size, || format!("a multiple of num_attention_heads = {heads}"))?;
         expect_word("hidden_act", &self.hidden_act, &["silu", "swish"])?;
         expect(self.sliding_window != Some(0), "sliding_window", 0, || "1 or more".into())?;

@@ -90,6 +90,7 @@ pub(crate) fn heads_of(x: Tensor<2>, rows: &Rows, heads: usize) -> Tensor<4> {
 }
 
 /// `[n, 3·h·d]`, queries, keys and values side by side, to three of `[b, t, h, d]`.
+#[expect(clippy::needless_pass_by_value, reason = "tensors are handed on")]
 pub(crate) fn split_heads(qkv: Tensor<2>, rows: &Rows, heads: usize) -> [Tensor<4>; 3] {
     let [n, width] = qkv.dims();
     let e = width / 3;

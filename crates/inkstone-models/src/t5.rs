@@ -328,7 +328,7 @@ impl Architecture for T5 {
 
     /// What the decoder makes of `ids[b, t]` and of the pass's source; without one it reads the target alone.
     fn hidden(&self, ids: &[u32], batch: usize, pass: &mut Pass<'_>) -> Tensor<2> {
-        let has_source = pass.cache.as_deref().is_some_and(|cache| cache.has_source());
+        let has_source = pass.cache.as_deref().is_some_and(super::pass::Cache::has_source);
         let source = pass.source.filter(|_| !has_source);
         let memory = source.map(|source| self.encode(&source, batch, pass));
         let rows = Rows::new(ids.len(), batch, pass);

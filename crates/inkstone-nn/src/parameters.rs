@@ -25,12 +25,11 @@ pub struct Gradient(FlexTensor);
 
 impl Gradient {
     fn new<const D: usize>(tensor: Tensor<D>) -> Self {
-        match tensor.clone().inner().try_into_primitive::<Flex>() {
-            Ok(primitive) => Self(ops::contiguous(primitive)),
-            Err(_) => {
-                let values = tensor.into_data_as::<f32>().try_to_vec::<f32>().expect("invariant: converted to f32");
-                Self(ops::flat(values))
-            }
+        if let Ok(primitive) = tensor.clone().inner().try_into_primitive::<Flex>() {
+            Self(ops::contiguous(primitive))
+        } else {
+            let values = tensor.into_data_as::<f32>().try_to_vec::<f32>().expect("invariant: converted to f32");
+            Self(ops::flat(values))
         }
     }
 

@@ -1,4 +1,4 @@
-//! KenLM, built from the sources in its PyPI package with Debian's Boost, all below `target/peers`.
+//! KenLM, built from the sources in its `PyPI` package with Debian's Boost, all below `target/peers`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,7 +9,7 @@ use crate::repo;
 
 /// The source package, which `pip` gets and unpacks.
 const VERSION: &str = "0.3.0";
-/// The build tool, from PyPI.
+/// The build tool, from `PyPI`.
 const CMAKE: &str = "cmake==3.31.6";
 /// Debian packages whose files the build needs. They are unpacked, not installed.
 const DEBIAN: [&str; 12] = [

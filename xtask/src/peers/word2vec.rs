@@ -185,7 +185,10 @@ fn english(data: &Path, folder: &Path) -> Result<PathBuf> {
         let mut add = |lines: &str| lines.lines().for_each(|line| add_line(&mut text, line));
         match path.extension().and_then(|extension| extension.to_str()) {
             Some("jsonl") => {
-                content.lines().try_for_each(|line| anyhow::Ok(strings(&serde_json::from_str(line)?, &mut add)))?
+                content.lines().try_for_each(|line| {
+                    let _: () = strings(&serde_json::from_str(line)?, &mut add);
+                    anyhow::Ok(())
+                })?;
             }
             Some("json") => strings(&serde_json::from_str(&content)?, &mut add),
             _ => add(&content),

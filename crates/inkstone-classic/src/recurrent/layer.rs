@@ -90,6 +90,7 @@ impl Layer<'_> {
 
     /// Given `dy[T·B, H]`, sets the gradients of weights and biases and returns that of the input. States before
     /// the first step count as given (truncated back-propagation through time).
+    #[expect(clippy::needless_pass_by_value, reason = "its slices are written: whoever lends them lends them once")]
     pub(crate) fn backward(&self, mut kept: Kept, dy: &[f32], grads: LayerGrads<'_>) -> Vec<f32> {
         let (wide, inputs, rows) = (self.wide(), self.w_ih.len() / self.wide(), kept.rows);
         let (size, all) = (rows * self.hidden, dy.len() / self.hidden);

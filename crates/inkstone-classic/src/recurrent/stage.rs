@@ -223,7 +223,8 @@ impl Watch for Watcher<'_> {
         if let Some(loss) = validation_loss {
             line["val/loss"] = json!(loss);
         }
-        self.log += &format!("{line}\n");
+        self.log.push_str(&line.to_string());
+        self.log.push('\n');
         let validation = validation_loss.map_or_else(String::new, |loss| format!(", validation {loss:.4}"));
         self.context.progress.say(&format!("pass {epoch}: loss {train_loss:.4}{validation}"));
     }

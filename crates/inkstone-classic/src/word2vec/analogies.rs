@@ -88,8 +88,8 @@ struct Folded {
 impl Folded {
     fn new(space: &Space) -> Self {
         let mut ids = HashMap::with_capacity(space.words().len());
-        let first = |(id, word): (u32, &Box<str>)| *ids.entry(word.to_uppercase()).or_insert(id) == id;
-        let first = (0..).zip(space.words()).map(first).collect();
+        let words = (0..).zip(space.words().iter().map(AsRef::as_ref));
+        let first = words.map(|(id, word): (u32, &str)| *ids.entry(word.to_uppercase()).or_insert(id) == id).collect();
         Self { ids, first }
     }
 

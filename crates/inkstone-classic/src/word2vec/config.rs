@@ -60,7 +60,7 @@ impl Word2VecConfig {
         if self.window == 0 || self.window > MOST {
             return Err(setting("window", self.window.to_string(), "1 to 1000"));
         }
-        if let Objective::Negatives(n @ 0 | n @ 1001..) = self.objective {
+        if let Objective::Negatives(n @ (0 | 1001..)) = self.objective {
             return Err(setting("negatives", n.to_string(), "1 to 1000"));
         }
         if !(self.sample >= 0.0 && self.sample < 1.0) {

@@ -70,12 +70,12 @@ fn header(file: &mut impl BufRead, path: &Path) -> Result<(usize, usize)> {
     file.take(LONGEST_WORD as u64).read_until(b'\n', &mut line).map_err(IoError::at("read", path))?;
     let text = String::from_utf8_lossy(&line);
     let mut numbers = text.split_ascii_whitespace().map(str::parse::<usize>);
-    match (numbers.next(), numbers.next(), numbers.next()) {
-        (Some(Ok(words)), Some(Ok(size @ 1..=LARGEST_SIZE)), None) => Ok((words, size)),
-        _ => {
-            let what = format!("expected the number of words and the size of vectors (1 to {LARGEST_SIZE})");
-            Err(ClassicError::Line { path: path.to_owned(), line: 1, what })
-        }
+    if let (Some(Ok(words)), Some(Ok(size @ 1..=LARGEST_SIZE)), None) = (numbers.next(), numbers.next(), numbers.next())
+    {
+        Ok((words, size))
+    } else {
+        let what = format!("expected the number of words and the size of vectors (1 to {LARGEST_SIZE})");
+        Err(ClassicError::Line { path: path.to_owned(), line: 1, what })
     }
 }
 

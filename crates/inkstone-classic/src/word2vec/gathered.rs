@@ -50,6 +50,8 @@ fn mean(x: &mut Vec<f32>, width: usize) {
     for row in others.chunks_exact(width) {
         sum.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
     }
-    sum.iter_mut().for_each(|sum| *sum /= rows as f32);
+    for sum in sum.iter_mut() {
+        *sum /= rows as f32;
+    }
     x.truncate(width);
 }

@@ -42,15 +42,12 @@ pub fn join_phrases(
         let mut line: Vec<String> = Vec::new();
         while let Some((&a, after)) = rest.split_first() {
             let word = &vocabulary.words()[a as usize];
-            match after.first().filter(|&&b| is_phrase(a, b)) {
-                Some(&b) => {
-                    line.push(join(word, &vocabulary.words()[b as usize]));
-                    rest = &after[1..];
-                }
-                None => {
-                    line.push(word.to_string());
-                    rest = after;
-                }
+            if let Some(&b) = after.first().filter(|&&b| is_phrase(a, b)) {
+                line.push(join(word, &vocabulary.words()[b as usize]));
+                rest = &after[1..];
+            } else {
+                line.push(word.to_string());
+                rest = after;
             }
         }
         joined.push_words(line.iter().map(String::as_str));

@@ -54,7 +54,9 @@ fn leading(rows: &[Vec<f64>], other: Option<&[f64]>) -> Vec<f64> {
         }
         let length = dot(&next, &next).sqrt();
         if length > 0.0 {
-            next.iter_mut().for_each(|x| *x /= length);
+            for x in &mut next {
+                *x /= length;
+            }
             direction = next;
         }
     }
@@ -126,7 +128,9 @@ fn conditional(distances: &[f64], i: usize, target: f64) -> Vec<f64> {
             *p = if j == i { 0.0 } else { (-precision * (distances[j] - nearest)).exp() };
         }
         let sum: f64 = p.iter().sum();
-        p.iter_mut().for_each(|p| *p /= sum);
+        for p in &mut p {
+            *p /= sum;
+        }
         let entropy: f64 = p.iter().filter(|&&p| p > 0.0).map(|p| -p * p.ln()).sum();
         if entropy > target {
             low = precision;

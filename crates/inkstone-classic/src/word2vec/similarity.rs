@@ -84,7 +84,9 @@ fn ranks(values: &[f64]) -> Vec<f64> {
     let mut before = 0;
     for equal in order.chunk_by(|&a, &b| values[a] == values[b]) {
         let mean = before as f64 + f64::midpoint(1.0, equal.len() as f64);
-        equal.iter().for_each(|&n| ranks[n] = mean);
+        for &n in equal {
+            ranks[n] = mean;
+        }
         before += equal.len();
     }
     ranks

@@ -106,7 +106,8 @@ impl<'a> Machine<'a> {
                 self.take::<8>()?;
             }
             b'(' => self.marks.push(self.stack.len()),
-            b'0' => {
+            // Drops a value; or the state of an object, and of those that are accepted none has any that matters.
+            b'0' | b'b' => {
                 self.pop()?;
             }
             b'N' => self.push(Value::None),
@@ -127,10 +128,6 @@ impl<'a> Machine<'a> {
                 self.push(Value::Persistent(id));
             }
             b'R' => self.reduce()?,
-            // The state of an object: of those that are accepted none has any that matters.
-            b'b' => {
-                self.pop()?;
-            }
             _ => return Err(format!("the instruction 0x{code:02x} is not one that a dictionary of tensors needs")),
         }
         Ok(true)

@@ -52,7 +52,7 @@ unsafe fn forward_tile(inputs: &Inputs<'_>, tile: &Tile, (out, lse): (ViewMut, V
             inputs.keys(tile).transposed(),
             extent,
             inputs.plan(false),
-        )
+        );
     };
     for (row, scores) in scores.chunks_exact_mut(columns).enumerate() {
         let sum = softmax(scores, inputs.visible(tile, row), scale);

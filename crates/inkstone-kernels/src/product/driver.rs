@@ -174,9 +174,9 @@ impl Job {
                 // SAFETY: the part lies inside `a`.
                 unsafe {
                     if self.a.column == 1 {
-                        in_lanes(to, &part, element)
+                        in_lanes(to, &part, element);
                     } else {
-                        in_steps(to, &part, tile.rows, element)
+                        in_steps(to, &part, tile.rows, element);
                     }
                 }
             }

@@ -151,9 +151,10 @@ fn transpose(square: &mut [[u32; SQUARE]; SQUARE]) {
         // SAFETY: the path was chosen for this processor.
         return unsafe { super::x86::transpose(square) };
     }
-    for i in 0..SQUARE {
-        for j in 0..i {
-            (square[i][j], square[j][i]) = (square[j][i], square[i][j]);
+    for i in 1..SQUARE {
+        let (above, row) = square.split_at_mut(i);
+        for (other, x) in above.iter_mut().zip(&mut row[0]) {
+            std::mem::swap(&mut other[i], x);
         }
     }
 }

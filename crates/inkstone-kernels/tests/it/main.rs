@@ -1,6 +1,6 @@
 //! Every fast kernel against its plain reference, its gradient against finite differences, and
 //! byte-equality over thread counts.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
 mod attention;
 mod hostile;

@@ -39,6 +39,7 @@ pub enum Mask {
 
 /// What is added to the scores.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "one stands on the stack of a pass")]
 pub enum Bias {
     /// Nothing.
     None,

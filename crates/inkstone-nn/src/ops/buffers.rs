@@ -146,7 +146,9 @@ mod tests {
         for _ in 0..3 {
             let taken: Vec<Vec<f32>> = lengths.iter().map(|&n| kept.take(n).unwrap_or_else(|| vec![0.0; n])).collect();
             assert_eq!((kept.used, kept.kept), (6 * SMALLEST, 0));
-            taken.into_iter().for_each(|buffer| kept.give(buffer));
+            for buffer in taken {
+                kept.give(buffer);
+            }
             assert_eq!((kept.used, kept.kept), (0, 6 * SMALLEST));
         }
         assert!(kept.take(4 * SMALLEST).is_none(), "no such length was kept");

@@ -1,4 +1,4 @@
-//! The product with a weight that is stored inputs first, as GPT-1 and GPT-2 store theirs ("Conv1D").
+//! The product with a weight that is stored inputs first, as GPT-1 and GPT-2 store theirs ("`Conv1D`").
 //!
 //! Read the other way round, such a weight is that of a linear layer from the outputs to the inputs, so each of the three
 //! products is one of that layer's.

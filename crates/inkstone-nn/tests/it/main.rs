@@ -138,6 +138,9 @@ fn attention_by_definition(
     out
 }
 
+/// What is added to the score of head, query and key, where the query sees the key.
+type Sees<'a> = &'a dyn Fn(usize, usize, usize) -> Option<f32>;
+
 #[test]
 fn masks_and_biases_are_what_they_say() {
     let device = inkstone_nn::device();
@@ -147,7 +150,6 @@ fn masks_and_biases_are_what_they_say() {
     let bias = Tensor::from_data(TensorData::new(added.clone(), [1, 2, 3, 5]), &device);
     let slopes = [0.5, 0.25];
     let alibi = |head: usize, i: usize, j: usize| slopes[head] * (j as f32 - (i + 2) as f32);
-    type Sees<'a> = &'a dyn Fn(usize, usize, usize) -> Option<f32>;
     let cases: [(Mask, Bias, [u32; 3], Sees<'_>); 4] = [
         (Mask::Full, Bias::None, [0, 0, 1], &|_, i, j| (i < 2 || j >= 1).then_some(0.0)),
         (Mask::Until(vec![2, 5, 3].into()), Bias::None, [0; 3], &|_, i, j| (j < [2, 5, 3][i]).then_some(0.0)),

@@ -34,6 +34,7 @@ pub(crate) enum Word2VecCommand {
 }
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub(crate) struct TrainVectors {
     /// A UTF-8 text, a sentence a line
     #[arg(long, value_name = "FILE")]

@@ -26,17 +26,16 @@ pub(crate) fn eval(args: &Eval, runs: &Path, printer: &Printer) -> anyhow::Resul
     let interrupt = machine::stop_on_ctrl_c()?;
     let bar = printer.task("evaluating", Some(100), "%");
     let mut progress = |done: u64, total: u64| bar.set(done * 100 / total.max(1));
-    let loss = match model::recurrent(&args.model, runs)? {
-        Some(speaker) => recurrent(&speaker, &text, args, (&interrupt, &mut progress))?,
-        None => {
-            if args.dynamic.is_some() {
-                return Err(hinted("only a recurrent model has --dynamic", "leave it out"));
-            }
-            let speaker = model::load(&args.model, runs)?;
-            let context = args.context.unwrap_or_else(|| speaker.model.context());
-            text_loss(&speaker.model, &speaker.tokenizer, &text, context, (&interrupt, &mut progress))
-                .with_context(|| format!("evaluating on {}", args.text.display()))?
+    let loss = if let Some(speaker) = model::recurrent(&args.model, runs)? {
+        recurrent(&speaker, &text, args, (&interrupt, &mut progress))?
+    } else {
+        if args.dynamic.is_some() {
+            return Err(hinted("only a recurrent model has --dynamic", "leave it out"));
         }
+        let speaker = model::load(&args.model, runs)?;
+        let context = args.context.unwrap_or_else(|| speaker.model.context());
+        text_loss(&speaker.model, &speaker.tokenizer, &text, context, (&interrupt, &mut progress))
+            .with_context(|| format!("evaluating on {}", args.text.display()))?
     };
     drop(bar);
     if args.json {

@@ -28,7 +28,7 @@ fn recipe(table: &str) -> String {
 fn every_decoder_trains_from_a_recipe() {
     let place = Place::with(TINY);
     for table in TABLES {
-        place.write("tiny.toml", &recipe(table));
+        place.write("tiny.toml", recipe(table));
         place.ok(&["run", "tiny.toml"]);
         let name = table.split('"').nth(1).unwrap();
         let info = place.json(&["info", "tiny/pretrain", "--json"]);
