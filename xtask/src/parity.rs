@@ -9,7 +9,7 @@ use crate::program::{Program, run_to_end};
 use crate::{Verdict, python, repo};
 
 /// The programs that we compare with, pinned.
-const PEERS: [&str; 4] = ["torch==2.15.0", "transformers==5.24.0", "tokenizers==0.23.3", "numpy==2.4.6"];
+pub(crate) const PEERS: [&str; 4] = ["torch==2.15.0", "transformers==5.24.0", "tokenizers==0.23.3", "numpy==2.4.6"];
 
 /// The decoders that transformers has, each with the `model` table of a tiny one.
 const TABLES: [(&str, &str); 8] = [

@@ -3,6 +3,7 @@
 mod classic;
 mod kenlm;
 mod measure;
+mod train;
 mod word2vec;
 
 use anyhow::Result;
@@ -20,6 +21,8 @@ pub(crate) struct Arguments {
 enum Name {
     /// N-gram models: KenLM
     Classic(classic::Arguments),
+    /// Training: PyTorch, plain and compiled
+    Train(train::Arguments),
     /// Word vectors: the original program and gensim
     Word2vec(word2vec::Arguments),
 }
@@ -27,6 +30,7 @@ enum Name {
 pub(crate) fn run(arguments: &Arguments) -> Result<Verdict> {
     match &arguments.name {
         Name::Classic(arguments) => classic::run(arguments),
+        Name::Train(arguments) => train::run(arguments),
         Name::Word2vec(arguments) => word2vec::run(arguments),
     }
 }

@@ -1,0 +1,125 @@
+//! Training beside PyTorch: steps of one model on one batch, each program in its turn, as often as asked.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use crate::program::Program;
+use crate::{Verdict, parity, python, repo};
+
+/// Times that we must be as fast as the best of PyTorch, and the share of its memory that we may take, on processors with
+/// dot products of bfloat16 but without AMX.
+const FASTER: f64 = 1.4;
+const MEMORY: f64 = 0.5;
+
+/// What is trained on, and how often.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Rows of a batch
+    #[arg(long, default_value_t = 8)]
+    batch: usize,
+    /// Tokens of a row
+    #[arg(long, default_value_t = 256)]
+    context: usize,
+    /// Precision of matrix products
+    #[arg(long, default_value = "bf16", value_parser = ["f32", "bf16"])]
+    precision: String,
+    /// Timed steps of each turn
+    #[arg(long, default_value_t = 8)]
+    steps: usize,
+    /// Turns of each program; the median counts
+    #[arg(long, default_value_t = 3)]
+    turns: usize,
+    /// Leave out the compiled form, which takes a minute more for each turn
+    #[arg(long)]
+    no_compile: bool,
+    /// Python that makes the environment of the peers
+    #[arg(long, default_value = "python3")]
+    python: String,
+}
+
+/// One of the programs, and its tokens per second and bytes of each turn.
+struct Peer {
+    name: &'static str,
+    command: Box<dyn Fn() -> Command>,
+    speeds: Vec<f64>,
+    bytes: Vec<f64>,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<Verdict> {
+    let python = python::environment(&arguments.python, "python", &parity::PEERS)?;
+    let mut peers = peers(arguments, Program::build()?.0, python);
+    for turn in 1..=arguments.turns.max(1) {
+        for peer in &mut peers {
+            let report = report(&mut (peer.command)())?;
+            let number = |key: &str| report[key].as_f64().with_context(|| format!("{} tells no {key}", peer.name));
+            peer.speeds.push(number("tokens_per_second")?);
+            peer.bytes.push(number("peak_bytes")?);
+            println!("turn {turn}: {:<16} {:>7.0} tokens/s", peer.name, peer.speeds[turn - 1]);
+        }
+    }
+    Ok(verdict(&peers).into())
+}
+
+/// Ours first.
+fn peers(arguments: &Arguments, program: PathBuf, python: PathBuf) -> Vec<Peer> {
+    let peer = |name, command| Peer { name, command, speeds: Vec::new(), bytes: Vec::new() };
+    let numbers = [("--batch", arguments.batch), ("--context", arguments.context), ("--steps", arguments.steps)];
+    let shared: Vec<String> = numbers.iter().flat_map(|(name, n)| [(*name).to_owned(), n.to_string()]).collect();
+    let shared = [shared, vec!["--precision".to_owned(), arguments.precision.clone()]].concat();
+    let ours = shared.clone();
+    let inkstone = move || {
+        let mut command = Command::new(&program);
+        command.args(["bench", "train", "--intermediate-size", "1376", "--json"]).args(&ours);
+        command
+    };
+    let torch = move |compiled: bool| {
+        let mut command = Command::new(&python);
+        command.arg(repo::root().join("fixtures/scripts/peers/train.py")).args(&shared);
+        command.args(["--threads", &std::thread::available_parallelism().map_or(1, usize::from).to_string()]);
+        command.args(compiled.then_some("--compile"));
+        command
+    };
+    let compiled = torch.clone();
+    let mut peers = vec![
+        peer("inkstone", Box::new(inkstone) as Box<dyn Fn() -> Command>),
+        peer("PyTorch", Box::new(move || torch(false))),
+    ];
+    if !arguments.no_compile {
+        peers.push(peer("PyTorch compiled", Box::new(move || compiled(true))));
+    }
+    peers
+}
+
+/// The last line of what the command prints.
+fn report(command: &mut Command) -> Result<Value> {
+    let output = command.stderr(std::process::Stdio::null()).output();
+    let output = output.with_context(|| format!("starting `{}`", repo::shown(command)))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let start = text.find('{').with_context(|| format!("`{}` printed no report", repo::shown(command)))?;
+    Ok(serde_json::from_str(&text[start..])?)
+}
+
+fn verdict(peers: &[Peer]) -> bool {
+    for peer in peers {
+        let mebibytes = median(&peer.bytes) / f64::from(1 << 20);
+        println!("{:<16} {:>7.0} tokens/s, {mebibytes:>6.0} MiB", peer.name, median(&peer.speeds));
+    }
+    let Some((ours, theirs)) = peers.split_first() else { return false };
+    let Some(best) = theirs.iter().max_by(|a, b| median(&a.speeds).total_cmp(&median(&b.speeds))) else { return false };
+    let speed = median(&ours.speeds) / median(&best.speeds);
+    let memory = median(&ours.bytes) / median(&best.bytes);
+    println!(
+        "{speed:.2} times as fast as {} (wanted: {FASTER}), in {memory:.2} of its memory (wanted: {MEMORY})",
+        best.name
+    );
+    speed >= FASTER && memory <= MEMORY
+}
+
+fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
+}
