@@ -1,7 +1,7 @@
 //! N-gram language models.
 //!
-//! [`Corpus`] turns texts into word ids, [`estimate`] makes a back-off model of them in streams, [`arpa`] writes and reads the
-//! format that other programs know, [`model`] answers queries, [`prune`] makes models smaller. [`reference`] is the textbook, kept as the oracle.
+//! [`Corpus`] turns texts into word ids, [`estimate`](fn@estimate) makes a back-off model of them in streams, [`arpa`] writes and reads the
+//! format that other programs know, [`model`] answers queries, [`prune`] makes models smaller. [`reference`](mod@reference) is the textbook, kept as the oracle.
 
 pub mod arpa;
 mod cache;
