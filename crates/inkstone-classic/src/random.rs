@@ -1,5 +1,7 @@
 //! Draws that depend on (seed, purpose, index) only.
 
+use inkstone_corpus::mix::{INCREMENT, finalise};
+
 /// What a draw is for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Purpose {
@@ -19,20 +21,18 @@ pub(crate) enum Purpose {
 #[derive(Debug, Clone)]
 pub(crate) struct Draws(u64);
 
-const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
-
 impl Draws {
     /// The stream of the `index`-th thing of a purpose.
     #[inline]
     pub(crate) fn new(seed: u64, purpose: Purpose, index: u64) -> Self {
-        Self(mix(mix(mix(seed.wrapping_add(GOLDEN)) ^ purpose as u64) ^ index))
+        Self(finalise(finalise(finalise(seed.wrapping_add(INCREMENT)) ^ purpose as u64) ^ index))
     }
 
     /// 64 random bits.
     #[inline]
     pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(GOLDEN);
-        mix(self.0)
+        self.0 = self.0.wrapping_add(INCREMENT);
+        finalise(self.0)
     }
 
     /// A number from 0 to 1 (exclusive).
@@ -46,11 +46,4 @@ impl Draws {
 #[inline]
 pub(crate) fn below(bits: u64, n: u32) -> u32 {
     (((bits >> 32) * u64::from(n)) >> 32) as u32
-}
-
-#[inline]
-fn mix(mut z: u64) -> u64 {
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }

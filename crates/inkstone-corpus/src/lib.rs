@@ -13,7 +13,7 @@ pub mod shards;
 pub mod stage;
 pub mod world;
 
-mod mix;
+pub mod mix;
 mod pipeline;
 mod settings;
 mod text;

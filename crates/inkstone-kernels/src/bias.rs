@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::simd::simd_fn;
+use crate::elementwise::add_to;
 
 /// Rows per task.
 const ROWS: usize = 64;
@@ -16,7 +16,7 @@ pub fn add_bias(y: &mut [f32], bias: &[f32]) {
     assert!(y.len().is_multiple_of(width), "y has {} elements, expected rows of {width}", y.len());
     y.par_chunks_mut(ROWS * width).for_each(|y| {
         for y in y.chunks_exact_mut(width) {
-            add(y, bias);
+            add_to(y, bias);
         }
     });
 }
@@ -33,21 +33,13 @@ pub fn add_bias_backward(dbias: &mut [f32], dy: &[f32]) {
         .map(|dy| {
             let mut sum = vec![0.0; width];
             for dy in dy.chunks_exact(width) {
-                add(&mut sum, dy);
+                add_to(&mut sum, dy);
             }
             sum
         })
         .collect();
     dbias.fill(0.0);
     for sum in partial {
-        add(dbias, &sum);
-    }
-}
-
-simd_fn! {
-    fn add<'a>(sum: &'a mut [f32], x: &'a [f32]) {
-        for (sum, x) in sum.iter_mut().zip(x) {
-            *sum += x;
-        }
+        add_to(dbias, &sum);
     }
 }

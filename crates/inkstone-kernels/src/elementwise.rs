@@ -82,6 +82,15 @@ simd_fn! {
 }
 
 simd_fn! {
+    /// `sum += x`, on this thread.
+    pub(crate) fn add_to<'a>(sum: &'a mut [f32], x: &'a [f32]) {
+        for (sum, x) in sum.iter_mut().zip(x) {
+            *sum += x;
+        }
+    }
+}
+
+simd_fn! {
     fn block_add<'a>(sum: &'a mut [f32], x: &'a [f32], y: &'a [f32]) {
         for ((sum, x), y) in sum.iter_mut().zip(x).zip(y) {
             *sum = x + y;

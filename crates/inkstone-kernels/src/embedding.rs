@@ -2,8 +2,8 @@
 
 use rayon::prelude::*;
 
+use crate::elementwise::add_to;
 use crate::expect_len;
-use crate::simd::simd_fn;
 
 /// Rows per task.
 const ROWS: usize = 64;
@@ -37,7 +37,7 @@ pub fn embedding_backward(dtable: &mut [f32], dy: &[f32], ids: &[u32], width: us
     }
     expect_ids(ids, dtable.len() / width);
     for (dy, &id) in dy.chunks_exact(width).zip(ids) {
-        add(&mut dtable[id as usize * width..][..width], dy);
+        add_to(&mut dtable[id as usize * width..][..width], dy);
     }
 }
 
@@ -46,13 +46,5 @@ fn expect_ids(ids: &[u32], rows: usize) {
     let outside = ids.iter().position(|&id| id as usize >= rows);
     if let Some(n) = outside {
         panic!("id {} at position {n} is outside the table of {rows} rows", ids[n]);
-    }
-}
-
-simd_fn! {
-    fn add<'a>(sum: &'a mut [f32], x: &'a [f32]) {
-        for (sum, x) in sum.iter_mut().zip(x) {
-            *sum += x;
-        }
     }
 }

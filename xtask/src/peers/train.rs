@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
+use super::measure::median;
 use crate::program::Program;
 use crate::{Verdict, parity, python, repo};
 
@@ -104,22 +105,20 @@ fn report(command: &mut Command) -> Result<Value> {
 
 fn verdict(peers: &[Peer]) -> bool {
     for peer in peers {
-        let mebibytes = median(&peer.bytes) / f64::from(1 << 20);
-        println!("{:<16} {:>7.0} tokens/s, {mebibytes:>6.0} MiB", peer.name, median(&peer.speeds));
+        let mebibytes = median(peer.bytes.iter().copied()) / f64::from(1 << 20);
+        println!("{:<16} {:>7.0} tokens/s, {mebibytes:>6.0} MiB", peer.name, median(peer.speeds.iter().copied()));
     }
     let Some((ours, theirs)) = peers.split_first() else { return false };
-    let Some(best) = theirs.iter().max_by(|a, b| median(&a.speeds).total_cmp(&median(&b.speeds))) else { return false };
-    let speed = median(&ours.speeds) / median(&best.speeds);
-    let memory = median(&ours.bytes) / median(&best.bytes);
+    let Some(best) =
+        theirs.iter().max_by(|a, b| median(a.speeds.iter().copied()).total_cmp(&median(b.speeds.iter().copied())))
+    else {
+        return false;
+    };
+    let speed = median(ours.speeds.iter().copied()) / median(best.speeds.iter().copied());
+    let memory = median(ours.bytes.iter().copied()) / median(best.bytes.iter().copied());
     println!(
         "{speed:.2} times as fast as {} (wanted: {FASTER}), in {memory:.2} of its memory (wanted: {MEMORY})",
         best.name
     );
     speed >= FASTER && memory <= MEMORY
-}
-
-fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
 }
