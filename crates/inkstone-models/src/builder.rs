@@ -4,10 +4,10 @@ use std::fmt::Display;
 
 use burn::module::Param;
 use burn::tensor::{Device, Tensor};
-use inkstone_nn::{Embedding, LayerNorm, Precision, Projection, ProjectionWeights, RmsNorm};
+use inkstone_nn::{Embedding, LayerNorm, Precision, Projection, RmsNorm};
 
 use crate::ModelError;
-use crate::weights::{Init, Wanted, Weights};
+use crate::weights::{Init, Layout, Wanted, WantedLayer, Weights};
 
 /// Makes layers over weights from wherever.
 pub(crate) struct Builder<'a> {
@@ -28,6 +28,13 @@ pub(crate) struct Shape {
     pub(crate) bias: bool,
     /// Standard deviation of the initial weight.
     pub(crate) std: f64,
+}
+
+impl Shape {
+    fn named<'a>(self, name: &'a str, layout: Layout, precision: Precision, device: &'a Device) -> WantedLayer<'a> {
+        let Self { inputs, outputs, bias, std } = self;
+        WantedLayer { name, layout, inputs, outputs, bias, std, precision, device }
+    }
 }
 
 impl<'a> Builder<'a> {
@@ -68,52 +75,51 @@ impl<'a> Builder<'a> {
     }
 
     /// `[ids, width]`.
-    pub(crate) fn embedding(&mut self, name: &str, shape: [usize; 2], std: f64) -> Result<Embedding, ModelError> {
-        let table = self.tensor(&format!("{name}.weight"), &shape, Init::Normal(std), false)?;
-        Ok(Embedding::new(table, shape, self.precision, self.device))
+    pub(crate) fn embedding(
+        &mut self,
+        name: &str,
+        [ids, width]: [usize; 2],
+        std: f64,
+    ) -> Result<Embedding, ModelError> {
+        let name = self.name(name);
+        let shape = Shape { inputs: ids, outputs: width, bias: false, std };
+        self.weights.embedding(&shape.named(&name, Layout::Dense, self.precision, self.device))
     }
 
     /// A projection with the weight `[outputs, inputs]`.
     pub(crate) fn dense(&mut self, name: &str, shape: Shape) -> Result<Projection, ModelError> {
-        let weights = self.projection(name, [shape.outputs, shape.inputs], shape)?;
-        Ok(Projection::dense(weights, self.precision, self.device))
+        let name = self.name(name);
+        self.weights.projection(&shape.named(&name, Layout::Dense, self.precision, self.device))
     }
 
     /// A projection with the weight `[inputs, outputs]`.
     pub(crate) fn conv1d(&mut self, name: &str, shape: Shape) -> Result<Projection, ModelError> {
-        let weights = self.projection(name, [shape.inputs, shape.outputs], shape)?;
-        Ok(Projection::conv1d(weights, self.precision, self.device))
+        let name = self.name(name);
+        self.weights.projection(&shape.named(&name, Layout::Conv1d, self.precision, self.device))
     }
 
     /// An RMSNorm.
     pub(crate) fn rms_norm(&mut self, name: &str, width: usize, eps: f64) -> Result<RmsNorm, ModelError> {
-        let weight = self.tensor(&format!("{name}.weight"), &[width], Init::Ones, false)?;
+        let weight = self.tensor(&format!("{name}.weight"), &[width], Init::Ones)?;
         Ok(RmsNorm::new(weight, width, eps, self.device))
     }
 
     /// A layer normalisation.
     pub(crate) fn layer_norm(&mut self, name: &str, width: usize, eps: f64) -> Result<LayerNorm, ModelError> {
-        let weight = self.tensor(&format!("{name}.weight"), &[width], Init::Ones, false)?;
-        let bias = self.tensor(&format!("{name}.bias"), &[width], Init::Zeros, false)?;
+        let weight = self.tensor(&format!("{name}.weight"), &[width], Init::Ones)?;
+        let bias = self.tensor(&format!("{name}.bias"), &[width], Init::Zeros)?;
         Ok(LayerNorm::new((weight, bias), width, eps, self.device))
     }
 
     /// A vector that begins as zeros.
     pub(crate) fn zeros(&mut self, name: &str, width: usize) -> Result<Param<Tensor<1>>, ModelError> {
-        let values = self.tensor(name, &[width], Init::Zeros, false)?;
+        let values = self.tensor(name, &[width], Init::Zeros)?;
         Ok(inkstone_nn::parameter(values, [width], self.device))
     }
 
-    fn projection(&mut self, name: &str, stored: [usize; 2], shape: Shape) -> Result<ProjectionWeights, ModelError> {
-        let Shape { inputs, outputs, bias, std } = shape;
-        let weight = self.tensor(&format!("{name}.weight"), &stored, Init::Normal(std), true)?;
-        let bias = bias.then(|| self.tensor(&format!("{name}.bias"), &[outputs], Init::Zeros, false)).transpose()?;
-        Ok(ProjectionWeights { weight, bias, outputs, inputs })
-    }
-
-    fn tensor(&mut self, name: &str, shape: &[usize], init: Init, product: bool) -> Result<Vec<f32>, ModelError> {
+    fn tensor(&mut self, name: &str, shape: &[usize], init: Init) -> Result<Vec<f32>, ModelError> {
         let name = self.name(name);
-        self.weights.tensor(&Wanted { name: &name, shape, init, product })
+        self.weights.tensor(&Wanted { name: &name, shape, init, product: false })
     }
 
     fn name(&self, name: impl Display) -> String {

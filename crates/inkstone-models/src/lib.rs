@@ -36,6 +36,7 @@ pub use model::{Loss, Model};
 pub use pass::{Cache, NoObserver, Observer, Pass, Source};
 pub use recipe::{ModelTable, Vocabulary};
 pub use registry::model_types;
+pub use weights::{Drawn, Init, Layout, Read, Wanted, WantedLayer, Weights};
 
 /// The registry: one line for each architecture.
 const ARCHITECTURES: &[Entry] = &[

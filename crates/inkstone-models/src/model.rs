@@ -38,14 +38,26 @@ pub struct Loss {
 impl Model {
     /// A model with drawn weights; they depend on `config` and `seed` only.
     pub fn init(config: &Value, seed: u64, precision: Precision, device: &Device) -> Result<Self, ModelError> {
-        build(config, &mut Drawn { seed }, precision, device)
+        Self::build(config, &mut Drawn { seed }, precision, device)
+    }
+
+    /// The model that `config` describes, over weights from wherever.
+    pub fn build(
+        config: &Value,
+        weights: &mut dyn Weights,
+        precision: Precision,
+        device: &Device,
+    ) -> Result<Self, ModelError> {
+        let entry = entry_of(config)?;
+        let network = (entry.build)(config, &mut Builder::new(weights, precision, device))?;
+        Ok(Self { network, config: config.clone(), dimensions: (entry.dimensions)(config)?, kind: entry.kind })
     }
 
     /// Reads a Hugging Face folder.
     pub fn load(folder: &Path, precision: Precision, device: &Device) -> Result<Self, ModelError> {
         let folder = ModelFolder::open(folder)?;
         let mut weights = Read::new(&folder);
-        let model = build(folder.config(), &mut weights, precision, device)?;
+        let model = Self::build(folder.config(), &mut weights, precision, device)?;
         weights.finish()?;
         Ok(model)
     }
@@ -175,15 +187,4 @@ impl Clone for Model {
     fn clone(&self) -> Self {
         self.with(self.network.copy())
     }
-}
-
-fn build(
-    config: &Value,
-    weights: &mut dyn Weights,
-    precision: Precision,
-    device: &Device,
-) -> Result<Model, ModelError> {
-    let entry = entry_of(config)?;
-    let network = (entry.build)(config, &mut Builder::new(weights, precision, device))?;
-    Ok(Model { network, config: config.clone(), dimensions: (entry.dimensions)(config)?, kind: entry.kind })
 }

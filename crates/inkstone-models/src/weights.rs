@@ -2,34 +2,100 @@
 
 use std::collections::BTreeSet;
 
+use burn::tensor::Device;
 use inkstone_formats::hf::ModelFolder;
+use inkstone_nn::{Embedding, Precision, Projection, ProjectionWeights};
 
 use crate::ModelError;
 use crate::init::normal;
 
 /// A tensor that an architecture asks for.
-pub(crate) struct Wanted<'a> {
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
     /// Hugging Face's name.
-    pub(crate) name: &'a str,
-    pub(crate) shape: &'a [usize],
-    pub(crate) init: Init,
+    pub name: &'a str,
+    /// Its axes, the slowest first.
+    pub shape: &'a [usize],
+    /// What it holds before training.
+    pub init: Init,
     /// Whether every token is multiplied with it.
-    pub(crate) product: bool,
+    pub product: bool,
 }
 
 /// What a tensor holds before training.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Init {
+pub enum Init {
     /// Draws of a normal distribution with mean 0 and this standard deviation.
     Normal(f64),
+    /// Ones.
     Ones,
+    /// Zeros.
     Zeros,
 }
 
+/// A layer that an architecture asks for.
+#[derive(Debug, Clone, Copy)]
+pub struct WantedLayer<'a> {
+    /// Hugging Face's name, without `.weight`.
+    pub name: &'a str,
+    /// How the weight lies.
+    pub layout: Layout,
+    /// Width of the input; ids of an embedding.
+    pub inputs: usize,
+    /// Width of the output.
+    pub outputs: usize,
+    /// Whether it has a bias.
+    pub bias: bool,
+    /// Standard deviation of the initial weight.
+    pub std: f64,
+    /// Precision of the product's operands.
+    pub precision: Precision,
+    /// Where it is computed.
+    pub device: &'a Device,
+}
+
+/// How the weight of a layer lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// `[outputs, inputs]`.
+    Dense,
+    /// `[inputs, outputs]`.
+    Conv1d,
+}
+
 /// A source of weights by name; an architecture is built the same way from any.
-pub(crate) trait Weights {
+///
+/// A source that has more to say than numbers (adapters around a product, quantised blocks) makes the layers itself.
+pub trait Weights {
     /// The values, row-major.
     fn tensor(&mut self, wanted: &Wanted<'_>) -> Result<Vec<f32>, ModelError>;
+
+    /// A product with a weight, and its bias.
+    fn projection(&mut self, wanted: &WantedLayer<'_>) -> Result<Projection, ModelError> {
+        let &WantedLayer { name, layout, inputs, outputs, std, precision, device, .. } = wanted;
+        let (name, bias) = (format!("{name}.weight"), format!("{name}.bias"));
+        let shape = match layout {
+            Layout::Dense => [outputs, inputs],
+            Layout::Conv1d => [inputs, outputs],
+        };
+        let weight = self.tensor(&Wanted { name: &name, shape: &shape, init: Init::Normal(std), product: true })?;
+        let wanted_bias = Wanted { name: &bias, shape: &[outputs], init: Init::Zeros, product: false };
+        let bias = if wanted.bias { Some(self.tensor(&wanted_bias)?) } else { None };
+        let weights = ProjectionWeights { weight, bias, outputs, inputs };
+        Ok(match layout {
+            Layout::Dense => Projection::dense(weights, precision, device),
+            Layout::Conv1d => Projection::conv1d(weights, precision, device),
+        })
+    }
+
+    /// A table of `[inputs, outputs]`, a row for each id.
+    fn embedding(&mut self, wanted: &WantedLayer<'_>) -> Result<Embedding, ModelError> {
+        let (name, shape) = (format!("{}.weight", wanted.name), [wanted.inputs, wanted.outputs]);
+        let init = Init::Normal(wanted.std);
+        let table = self.tensor(&Wanted { name: &name, shape: &shape, init, product: false })?;
+        Ok(Embedding::new(table, shape, wanted.precision, wanted.device))
+    }
+
     /// Names may come without `prefix`.
     fn optional_prefix(&mut self, _prefix: &'static str) {}
     /// Names that end so are not read.
@@ -39,8 +105,10 @@ pub(crate) trait Weights {
 }
 
 /// Drawn weights; each depends on the seed and its own name only.
-pub(crate) struct Drawn {
-    pub(crate) seed: u64,
+#[derive(Debug, Clone, Copy)]
+pub struct Drawn {
+    /// What they are drawn from.
+    pub seed: u64,
 }
 
 impl Weights for Drawn {
@@ -77,7 +145,8 @@ impl Weights for Counted {
 }
 
 /// Weights of a Hugging Face folder. Missing ones are noted, so that all of them are named at once.
-pub(crate) struct Read<'a> {
+#[derive(Debug)]
+pub struct Read<'a> {
     folder: &'a ModelFolder,
     unread: BTreeSet<String>,
     missing: Vec<String>,
@@ -86,13 +155,14 @@ pub(crate) struct Read<'a> {
 }
 
 impl<'a> Read<'a> {
-    pub(crate) fn new(folder: &'a ModelFolder) -> Self {
+    /// Over the tensors of an open folder.
+    pub fn new(folder: &'a ModelFolder) -> Self {
         let unread = folder.names().map(str::to_owned).collect();
         Self { folder, unread, missing: Vec::new(), prefix: "", ignored: Vec::new() }
     }
 
     /// Complains of names that one side has and the other has not.
-    pub(crate) fn finish(mut self) -> Result<(), ModelError> {
+    pub fn finish(mut self) -> Result<(), ModelError> {
         self.unread.retain(|name| !self.ignored.iter().any(|suffix| name.ends_with(suffix)));
         if self.missing.is_empty() && self.unread.is_empty() {
             return Ok(());
