@@ -15,8 +15,8 @@ const SMALL: usize = 1 << 18;
 const BLOCK_ROWS: usize = 96;
 /// Columns of a task are not cut shorter than this.
 const BLOCK_COLUMNS: usize = 128;
-/// As many tasks as make the last ones short beside the whole.
-const TASKS: usize = 24;
+/// Tasks for each thread, so that the last ones are short beside the whole. Rows are packed once for each task that they are in.
+const TASKS: usize = 3;
 
 /// Depth that is packed at a time across the panels of a block.
 const LEVELS: usize = 16;
@@ -123,7 +123,7 @@ impl Job {
         let tall = BLOCK_ROWS / self.tile.rows * self.tile.rows;
         let down = self.extent.rows.div_ceil(tall);
         let most = (self.extent.columns / BLOCK_COLUMNS).max(1);
-        let wide = self.column_panels().div_ceil(TASKS.div_ceil(down).min(most));
+        let wide = self.column_panels().div_ceil((TASKS * rayon::current_num_threads()).div_ceil(down).min(most));
         let across = self.column_panels().div_ceil(wide);
         (0..down * across).into_par_iter().for_each(|task| {
             let (row, panel) = (task / across * tall, task % across * wide);

@@ -2,11 +2,11 @@
 
 use std::arch::x86_64::{
     __m256, __m256i, __m512, __m512bh, __m512i, _mm256_add_ps, _mm256_cvtss_f32, _mm256_fmadd_ps, _mm256_loadu_ps,
-    _mm256_set1_ps, _mm256_setzero_ps, _mm256_storeu_ps, _mm512_add_ps, _mm512_cvtepu16_epi32, _mm512_cvtne2ps_pbh,
-    _mm512_cvtneps_pbh, _mm512_cvtss_f32, _mm512_dpbf16_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_loadu_si512,
-    _mm512_mask_storeu_epi32, _mm512_maskz_loadu_ps, _mm512_or_si512, _mm512_set1_epi32, _mm512_set1_ps,
-    _mm512_setzero_ps, _mm512_setzero_si512, _mm512_shuffle_i32x4, _mm512_slli_epi32, _mm512_storeu_ps,
-    _mm512_storeu_si512, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
+    _mm256_set1_ps, _mm256_setzero_ps, _mm256_storeu_ps, _mm512_add_ps, _mm512_cvtne2ps_pbh, _mm512_cvtneps_pbh,
+    _mm512_cvtss_f32, _mm512_dpbf16_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_mask_storeu_epi32,
+    _mm512_maskz_loadu_ps, _mm512_permutexvar_epi16, _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512,
+    _mm512_shuffle_i32x4, _mm512_storeu_ps, _mm512_storeu_si512, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64,
+    _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
 };
 
 use super::STEPS;
@@ -85,22 +85,33 @@ pub(super) unsafe fn avx2_roof(rounds: usize, seed: f32) -> f32 {
 /// `to[n] = (low[n], high[n])` as pairs of bfloat16; all three have one length.
 ///
 /// # Safety
-/// The processor has AVX-512F and AVX512-BF16.
-#[target_feature(enable = "avx512f,avx512bf16")]
+/// The processor has AVX-512F, AVX-512BW and AVX512-BF16.
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 pub(super) unsafe fn join_levels(to: &mut [u32], low: &[f32], high: &[f32]) {
+    // SAFETY: 512 bits of bfloat16 and of small integers are the same.
+    let order = unsafe { std::mem::transmute::<[u16; 32], __m512i>(INTERLEAVED) };
     for (to, (low, high)) in to.chunks_mut(16).zip(low.chunks(16).zip(high.chunks(16))) {
         let mask = u16::MAX >> (16 - to.len());
-        // SAFETY: the mask keeps to the chunks; 256 bits of bfloat16 are 256 bits of integers.
+        // SAFETY: the mask keeps to the chunks; as above.
         unsafe {
-            let bits = |from: &[f32]| {
-                let halves = _mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(mask, from.as_ptr()));
-                _mm512_cvtepu16_epi32(std::mem::transmute::<std::arch::x86_64::__m256bh, __m256i>(halves))
-            };
-            let joined = _mm512_or_si512(bits(low), _mm512_slli_epi32::<16>(bits(high)));
+            let [low, high] = [low, high].map(|from| _mm512_maskz_loadu_ps(mask, from.as_ptr()));
+            let halves = std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low));
+            let joined = _mm512_permutexvar_epi16(order, halves);
             _mm512_mask_storeu_epi32(to.as_mut_ptr().cast(), mask, joined);
         }
     }
 }
+
+/// Places that take two halves of a register by turns.
+const INTERLEAVED: [u16; 32] = {
+    let mut order = [0; 32];
+    let mut n = 0;
+    while n < 16 {
+        (order[2 * n], order[2 * n + 1]) = (n as u16, n as u16 + 16);
+        n += 1;
+    }
+    order
+};
 
 /// Swaps rows and columns.
 ///
@@ -164,110 +175,92 @@ const fn place<const TURNED: bool>(rows: usize, row: usize, step: usize) -> usiz
     if TURNED { step * rows + row } else { row * STEPS + step }
 }
 
-/// # Safety
-/// As [`super::tile::Run`] says; the processor has AVX-512F.
-#[target_feature(enable = "avx512f")]
-unsafe fn avx512<const TURNED: bool>(
-    a: *const u32,
-    b: *const u32,
-    steps: usize,
-    out: *mut f32,
-    stride: usize,
-    add: bool,
-) {
-    let mut sums = [[_mm512_setzero_ps(); 2]; 12];
-    for step in 0..steps {
-        // SAFETY: the panels hold `steps`.
-        unsafe {
-            let b = b.add(step * 32).cast::<f32>();
-            let b = [_mm512_loadu_ps(b), _mm512_loadu_ps(b.add(16))];
-            for (row, sum) in sums.iter_mut().enumerate() {
-                let a = _mm512_set1_ps(f32::from_bits(*a.add(place::<TURNED>(12, row, step))));
-                *sum = [_mm512_fmadd_ps(a, b[0], sum[0]), _mm512_fmadd_ps(a, b[1], sum[1])];
+/// A tile's function: `$multiply(sum, a, b)` is one step of one sum, `$broadcast(a)` makes its operands. A macro, because the sums stay
+/// in registers only where nothing takes their address, and a function of certain instructions is not always inlined.
+macro_rules! tile {
+    ($name:ident, $features:literal, $rows:literal, $lanes:literal, $zero:ident, $load:ident, $store:ident, $add:ident, $step:expr) => {
+        /// # Safety
+        /// As [`super::tile::Run`] says; the processor has the instructions.
+        #[target_feature(enable = $features)]
+        unsafe fn $name<const TURNED: bool>(
+            a: *const u32,
+            b: *const u32,
+            steps: usize,
+            out: *mut f32,
+            stride: usize,
+            add: bool,
+        ) {
+            let mut sums = [[$zero(); 2]; $rows];
+            for step in 0..steps {
+                // SAFETY: the panels hold `steps`.
+                unsafe {
+                    let b = b.add(step * 2 * $lanes).cast::<f32>();
+                    let b = [$load(b), $load(b.add($lanes))];
+                    for (row, sum) in sums.iter_mut().enumerate() {
+                        *sum = $step(*a.add(place::<TURNED>($rows, row, step)), b, *sum);
+                    }
+                }
+            }
+            for (row, &[left, right]) in sums.iter().enumerate() {
+                // SAFETY: the caller lends the rows.
+                unsafe {
+                    let (low, high) = (out.add(row * stride), out.add(row * stride + $lanes));
+                    if add {
+                        $store(low, $add($load(low), left));
+                        $store(high, $add($load(high), right));
+                    } else {
+                        $store(low, left);
+                        $store(high, right);
+                    }
+                }
             }
         }
-    }
-    // SAFETY: the caller lends 12 rows of 32.
-    unsafe { store512(&sums, out, stride, add) };
+    };
 }
 
-/// # Safety
-/// As [`super::tile::Run`] says; the processor has AVX-512F and AVX512-BF16.
-#[target_feature(enable = "avx512f,avx512bf16")]
-unsafe fn avx512_bf16<const TURNED: bool>(
-    a: *const u32,
-    b: *const u32,
-    steps: usize,
-    out: *mut f32,
-    stride: usize,
-    add: bool,
-) {
-    let mut sums = [[_mm512_setzero_ps(); 2]; 12];
-    for step in 0..steps {
-        // SAFETY: the panels hold `steps`; registers of 512 bits have no invalid content.
-        unsafe {
-            let b = b.add(step * 32).cast::<f32>();
-            let b =
-                [_mm512_loadu_ps(b), _mm512_loadu_ps(b.add(16))].map(|b| std::mem::transmute::<__m512, __m512bh>(b));
-            for (row, sum) in sums.iter_mut().enumerate() {
-                let a = _mm512_set1_epi32(*a.add(place::<TURNED>(12, row, step)) as i32);
-                let a = std::mem::transmute::<std::arch::x86_64::__m512i, __m512bh>(a);
-                *sum = [_mm512_dpbf16_ps(sum[0], a, b[0]), _mm512_dpbf16_ps(sum[1], a, b[1])];
-            }
-        }
+tile!(
+    avx512,
+    "avx512f",
+    12,
+    16,
+    _mm512_setzero_ps,
+    _mm512_loadu_ps,
+    _mm512_storeu_ps,
+    _mm512_add_ps,
+    |a: u32, b: [__m512; 2], sum: [__m512; 2]| {
+        let a = _mm512_set1_ps(f32::from_bits(a));
+        [_mm512_fmadd_ps(a, b[0], sum[0]), _mm512_fmadd_ps(a, b[1], sum[1])]
     }
-    // SAFETY: the caller lends 12 rows of 32.
-    unsafe { store512(&sums, out, stride, add) };
-}
+);
 
-/// # Safety
-/// `out` is valid for 12 rows of 32.
-#[inline]
-#[target_feature(enable = "avx512f")]
-unsafe fn store512(sums: &[[__m512; 2]; 12], out: *mut f32, stride: usize, add: bool) {
-    for (row, sum) in sums.iter().enumerate() {
-        for (half, &sum) in sum.iter().enumerate() {
-            // SAFETY: the caller's promise.
-            unsafe {
-                let out = out.add(row * stride + half * 16);
-                let sum = if add { _mm512_add_ps(_mm512_loadu_ps(out), sum) } else { sum };
-                _mm512_storeu_ps(out, sum);
-            }
-        }
+tile!(
+    avx512_bf16,
+    "avx512f,avx512bf16",
+    12,
+    16,
+    _mm512_setzero_ps,
+    _mm512_loadu_ps,
+    _mm512_storeu_ps,
+    _mm512_add_ps,
+    |a: u32, b: [__m512; 2], sum: [__m512; 2]| {
+        // Registers of 512 bits have no invalid content.
+        let pairs = |x: __m512| std::mem::transmute::<__m512, __m512bh>(x);
+        let a = pairs(_mm512_set1_ps(f32::from_bits(a)));
+        [_mm512_dpbf16_ps(sum[0], a, pairs(b[0])), _mm512_dpbf16_ps(sum[1], a, pairs(b[1]))]
     }
-}
+);
 
-/// # Safety
-/// As [`super::tile::Run`] says; the processor has AVX2 and FMA.
-#[target_feature(enable = "avx2,fma")]
-unsafe fn avx2<const TURNED: bool>(
-    a: *const u32,
-    b: *const u32,
-    steps: usize,
-    out: *mut f32,
-    stride: usize,
-    add: bool,
-) {
-    let mut sums = [[_mm256_setzero_ps(); 2]; 6];
-    for step in 0..steps {
-        // SAFETY: the panels hold `steps`.
-        unsafe {
-            let b = b.add(step * 16).cast::<f32>();
-            let b: [__m256; 2] = [_mm256_loadu_ps(b), _mm256_loadu_ps(b.add(8))];
-            for (row, sum) in sums.iter_mut().enumerate() {
-                let a = _mm256_set1_ps(f32::from_bits(*a.add(place::<TURNED>(6, row, step))));
-                *sum = [_mm256_fmadd_ps(a, b[0], sum[0]), _mm256_fmadd_ps(a, b[1], sum[1])];
-            }
-        }
+tile!(
+    avx2,
+    "avx2,fma",
+    6,
+    8,
+    _mm256_setzero_ps,
+    _mm256_loadu_ps,
+    _mm256_storeu_ps,
+    _mm256_add_ps,
+    |a: u32, b: [__m256; 2], sum: [__m256; 2]| {
+        let a = _mm256_set1_ps(f32::from_bits(a));
+        [_mm256_fmadd_ps(a, b[0], sum[0]), _mm256_fmadd_ps(a, b[1], sum[1])]
     }
-    for (row, sum) in sums.iter().enumerate() {
-        for (half, &sum) in sum.iter().enumerate() {
-            // SAFETY: the caller lends 6 rows of 16.
-            unsafe {
-                let out = out.add(row * stride + half * 8);
-                let sum = if add { _mm256_add_ps(_mm256_loadu_ps(out), sum) } else { sum };
-                _mm256_storeu_ps(out, sum);
-            }
-        }
-    }
-}
+);
