@@ -42,7 +42,11 @@ impl Isa {
             Self::Portable => true,
             Self::Avx2 => pulp::x86::V3::is_available(),
             Self::Avx512 => pulp::x86::V4::is_available(),
-            Self::Avx512Bf16 => Self::Avx512.is_available() && std::is_x86_feature_detected!("avx512bf16"),
+            Self::Avx512Bf16 => {
+                Self::Avx512.is_available()
+                    && std::is_x86_feature_detected!("avx512bf16")
+                    && std::is_x86_feature_detected!("avx512bw")
+            }
         }
     }
 

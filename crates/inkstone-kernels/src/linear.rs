@@ -58,11 +58,23 @@ pub fn linear(y: &mut [f32], x: &[f32], w: &[f32], shape: LinearShape, precision
 /// # Panics
 /// If a slice does not have the length that `shape` says.
 pub fn linear_grad_input(dx: &mut [f32], dy: &[f32], w: &[f32], shape: LinearShape, precision: Precision) {
+    grad_input(dx, dy, w, shape, shared(precision));
+}
+
+/// `dx[r, i] += Σₒ dy[r, o] · w[o, i]`.
+///
+/// # Panics
+/// If a slice does not have the length that `shape` says.
+pub fn add_linear_grad_input(dx: &mut [f32], dy: &[f32], w: &[f32], shape: LinearShape, precision: Precision) {
+    grad_input(dx, dy, w, shape, Plan { accumulate: true, ..shared(precision) });
+}
+
+fn grad_input(dx: &mut [f32], dy: &[f32], w: &[f32], shape: LinearShape, plan: Plan) {
     shape.check(dx.len(), w.len(), dy.len());
     let extent = Extent { rows: shape.rows, columns: shape.inputs, depth: shape.outputs };
     let (dy, w) = (View::rows(dy, shape.outputs), View::rows(w, shape.inputs));
     // SAFETY: as above.
-    unsafe { product(ViewMut::rows(dx, shape.inputs), dy, w, extent, shared(precision)) }
+    unsafe { product(ViewMut::rows(dx, shape.inputs), dy, w, extent, plan) }
 }
 
 /// `dw[o, i] = Σᵣ dy[r, o] · x[r, i]`.

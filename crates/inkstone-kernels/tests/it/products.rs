@@ -1,4 +1,6 @@
-use inkstone_kernels::{LinearShape, Precision, linear, linear_grad_input, linear_grad_weight, reference};
+use inkstone_kernels::{
+    LinearShape, Precision, add_linear_grad_input, linear, linear_grad_input, linear_grad_weight, reference,
+};
 
 use crate::{close, numbers};
 
@@ -30,6 +32,9 @@ fn all_layouts_equal_their_references_on_any_shape() {
         close(&y, &reference::linear(&x, &w, shape), 1e-4);
         linear_grad_input(&mut dx, &dy, &w, shape, Precision::F32);
         close(&dx, &reference::linear_grad_input(&dy, &w, shape), 1e-4);
+        let twice: Vec<f32> = dx.iter().map(|x| 2.0 * x).collect();
+        add_linear_grad_input(&mut dx, &dy, &w, shape, Precision::F32);
+        close(&dx, &twice, 1e-6);
         linear_grad_weight(&mut dw, &dy, &x, shape, Precision::F32);
         close(&dw, &reference::linear_grad_weight(&dy, &x, shape), 1e-4);
     }

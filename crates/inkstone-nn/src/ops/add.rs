@@ -11,7 +11,7 @@ use inkstone_kernels as kernels;
 
 use super::buffers::Buffer;
 use super::fused::{contiguous, values};
-use super::is_cpu;
+use super::{gradients, is_cpu};
 
 /// `x[n, e] + y[n, e]`.
 pub fn add(x: Tensor<2>, y: Tensor<2>) -> Tensor<2> {
@@ -42,10 +42,9 @@ impl Backward<Flex, 2> for AddBackward {
     type State = ();
 
     fn backward(self, ops: Ops<(), 2>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let dy = grads.consume::<Flex>(&ops.node);
-        for node in ops.parents.into_iter().flatten() {
-            grads.register::<Flex>(node.id, dy.clone());
-        }
+        let dy = gradients::consume(grads, &ops);
+        gradients::register(grads, &ops, 0, dy.clone());
+        gradients::register(grads, &ops, 1, dy);
     }
 }
 

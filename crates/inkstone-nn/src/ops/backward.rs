@@ -14,6 +14,7 @@ use inkstone_kernels::{AttentionGrads, AttentionSaved, Precision};
 use super::RopeAngles;
 use super::buffers::Buffer;
 use super::fused::{self, Fused, contiguous, values};
+use super::gradients;
 
 #[derive(Debug)]
 struct LinearBackward;
@@ -22,19 +23,24 @@ impl Backward<Flex, 2> for LinearBackward {
     type State = (FlexTensor, FlexTensor, Precision);
 
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let dy = contiguous(grads.consume::<Flex>(&ops.node));
-        let (x, w, precision) = ops.state;
-        let shape = fused::linear_shape(&x, &w);
-        let [x_node, w_node] = ops.parents;
-        if let Some(node) = x_node {
-            let mut dx = Buffer::new(shape.rows * shape.inputs);
-            kernels::linear_grad_input(&mut dx, values(&dy), values(&w), shape, precision);
-            grads.register::<Flex>(node.id, dx.into_tensor([shape.rows, shape.inputs]));
+        let dy = gradients::consume(grads, &ops);
+        let (x, w, precision) = &ops.state;
+        let shape = fused::linear_shape(x, w);
+        if gradients::wanted(&ops, 0) {
+            let dx = if let Some(mut sum) = gradients::take(grads, &ops, 0) {
+                kernels::add_linear_grad_input(sum.storage_mut(), values(&dy), values(w), shape, *precision);
+                sum
+            } else {
+                let mut dx = Buffer::new(shape.rows * shape.inputs);
+                kernels::linear_grad_input(&mut dx, values(&dy), values(w), shape, *precision);
+                dx.into_tensor([shape.rows, shape.inputs])
+            };
+            gradients::register(grads, &ops, 0, dx);
         }
-        if let Some(node) = w_node {
+        if gradients::wanted(&ops, 1) {
             let mut dw = Buffer::new(shape.outputs * shape.inputs);
-            kernels::linear_grad_weight(&mut dw, values(&dy), values(&x), shape, precision);
-            grads.register::<Flex>(node.id, dw.into_tensor([shape.outputs, shape.inputs]));
+            kernels::linear_grad_weight(&mut dw, values(&dy), values(x), shape, *precision);
+            gradients::register(grads, &ops, 1, dw.into_tensor([shape.outputs, shape.inputs]));
         }
     }
 }
@@ -46,13 +52,12 @@ impl Backward<Flex, 1> for EmbeddingBackward {
     type State = ([usize; 2], Arc<[u32]>);
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let dy = contiguous(grads.consume::<Flex>(&ops.node));
-        let ([rows, width], ids) = ops.state;
-        let [node] = ops.parents;
-        if let Some(node) = node {
+        let dy = gradients::consume(grads, &ops);
+        let ([rows, width], ids) = &ops.state;
+        if gradients::wanted(&ops, 0) {
             let mut dtable = Buffer::new(rows * width);
-            kernels::embedding_backward(&mut dtable, values(&dy), &ids, width);
-            grads.register::<Flex>(node.id, dtable.into_tensor([rows, width]));
+            kernels::embedding_backward(&mut dtable, values(&dy), ids, *width);
+            gradients::register(grads, &ops, 0, dtable.into_tensor([*rows, *width]));
         }
     }
 }
@@ -64,17 +69,12 @@ impl Backward<Flex, 2> for RmsNormBackward {
     type State = (FlexTensor, FlexTensor, f32);
 
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let dy = contiguous(grads.consume::<Flex>(&ops.node));
-        let (x, weight, eps) = ops.state;
-        let (mut dx, mut dweight) = (Buffer::new(values(&x).len()), Buffer::new(values(&weight).len()));
-        kernels::rms_norm_backward(&mut dx, &mut dweight, values(&dy), values(&x), values(&weight), eps);
-        let [x_node, weight_node] = ops.parents;
-        if let Some(node) = x_node {
-            grads.register::<Flex>(node.id, dx.into_tensor(x.shape().dims::<2>()));
-        }
-        if let Some(node) = weight_node {
-            grads.register::<Flex>(node.id, dweight.into_tensor(weight.shape().dims::<1>()));
-        }
+        let dy = gradients::consume(grads, &ops);
+        let (x, weight, eps) = &ops.state;
+        let (mut dx, mut dweight) = (Buffer::new(values(x).len()), Buffer::new(values(weight).len()));
+        kernels::rms_norm_backward(&mut dx, &mut dweight, values(&dy), values(x), values(weight), *eps);
+        gradients::register(grads, &ops, 0, dx.into_tensor(x.shape().dims::<2>()));
+        gradients::register(grads, &ops, 1, dweight.into_tensor(weight.shape().dims::<1>()));
     }
 }
 
@@ -85,17 +85,14 @@ impl Backward<Flex, 2> for SwigluBackward {
     type State = (FlexTensor, FlexTensor);
 
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let dy = contiguous(grads.consume::<Flex>(&ops.node));
-        let (gate, up) = ops.state;
-        let size = values(&gate).len();
+        let dy = gradients::consume(grads, &ops);
+        let (gate, up) = &ops.state;
+        let size = values(gate).len();
         let (mut dgate, mut dup) = (Buffer::new(size), Buffer::new(size));
-        kernels::swiglu_backward(&mut dgate, &mut dup, values(&dy), values(&gate), values(&up));
+        kernels::swiglu_backward(&mut dgate, &mut dup, values(&dy), values(gate), values(up));
         let shape = gate.shape().dims::<2>();
-        for (node, gradient) in ops.parents.into_iter().zip([dgate, dup]) {
-            if let Some(node) = node {
-                grads.register::<Flex>(node.id, gradient.into_tensor(shape));
-            }
-        }
+        gradients::register(grads, &ops, 0, dgate.into_tensor(shape));
+        gradients::register(grads, &ops, 1, dup.into_tensor(shape));
     }
 }
 
@@ -106,11 +103,8 @@ impl Backward<Flex, 1> for RopeBackward {
     type State = RopeAngles;
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let dy = grads.consume::<Flex>(&ops.node);
-        let [node] = ops.parents;
-        if let Some(node) = node {
-            grads.register::<Flex>(node.id, fused::rotate(dy, &ops.state, true));
-        }
+        let dy = gradients::consume(grads, &ops);
+        gradients::register(grads, &ops, 0, fused::rotate(dy, &ops.state, true));
     }
 }
 
@@ -131,28 +125,19 @@ impl Backward<Flex, 3> for AttentionBackward {
     type State = AttentionState;
 
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let dout = contiguous(grads.consume::<Flex>(&ops.node));
-        let AttentionState { qkv: [q, k, v], out, lse, starts, how } = ops.state;
-        let shape = fused::attention_shape(&q, &k, how);
-        let saved = AttentionSaved {
-            q: values(&q),
-            k: values(&k),
-            v: values(&v),
-            out: values(&out),
-            lse: &lse,
-            starts: &starts,
-        };
-        let [mut dq, mut dk, mut dv] = [&q, &k, &v].map(|x| Buffer::new(values(x).len()));
+        let dout = gradients::consume(grads, &ops);
+        let AttentionState { qkv: [q, k, v], out, lse, starts, how } = &ops.state;
+        let shape = fused::attention_shape(q, k, *how);
+        let saved = AttentionSaved { q: values(q), k: values(k), v: values(v), out: values(out), lse, starts };
+        let [mut dq, mut dk, mut dv] = [q, k, v].map(|x| Buffer::new(values(x).len()));
         kernels::attention_backward(
             AttentionGrads { dq: &mut dq, dk: &mut dk, dv: &mut dv },
             values(&dout),
             saved,
             shape,
         );
-        for ((node, gradient), input) in ops.parents.into_iter().zip([dq, dk, dv]).zip([q, k, v]) {
-            if let Some(node) = node {
-                grads.register::<Flex>(node.id, gradient.into_tensor(input.shape().dims::<4>()));
-            }
+        for (n, (gradient, input)) in [dq, dk, dv].into_iter().zip([q, k, v]).enumerate() {
+            gradients::register(grads, &ops, n, gradient.into_tensor(input.shape().dims::<4>()));
         }
     }
 }
@@ -164,16 +149,14 @@ impl Backward<Flex, 1> for CrossEntropyBackward {
     type State = (FlexTensor, Arc<[i32]>);
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let dmean = contiguous(grads.consume::<Flex>(&ops.node));
-        let (logits, labels) = ops.state;
-        let [node] = ops.parents;
-        let Some(node) = node else { return };
+        let dmean = gradients::consume(grads, &ops);
+        let (logits, labels) = &ops.state;
         let [rows, vocab] = logits.shape().dims();
         let counted = labels.iter().filter(|&&label| label >= 0).count();
         let scale = values(&dmean)[0] / counted.max(1) as f32;
         let mut dlogits = Buffer::new(rows * vocab);
-        kernels::cross_entropy_backward(&mut dlogits, values(&logits), &labels, scale, vocab);
-        grads.register::<Flex>(node.id, dlogits.into_tensor([rows, vocab]));
+        kernels::cross_entropy_backward(&mut dlogits, values(logits), labels, scale, vocab);
+        gradients::register(grads, &ops, 0, dlogits.into_tensor([rows, vocab]));
     }
 }
 

@@ -11,7 +11,7 @@ use inkstone_kernels as kernels;
 
 use super::buffers::Buffer;
 use super::fused::{contiguous, values};
-use super::{composed, is_cpu};
+use super::{composed, gradients, is_cpu};
 
 /// `y[n, :] = x[n, :] + bias`.
 pub fn add_bias(x: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
@@ -42,16 +42,13 @@ impl Backward<Flex, 2> for BiasBackward {
     type State = usize;
 
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let dy = contiguous(grads.consume::<Flex>(&ops.node));
-        let [x_node, bias_node] = ops.parents;
-        if let Some(node) = bias_node {
+        let dy = gradients::consume(grads, &ops);
+        if gradients::wanted(&ops, 1) {
             let mut dbias = Buffer::new(ops.state);
             kernels::add_bias_backward(&mut dbias, values(&dy));
-            grads.register::<Flex>(node.id, dbias.into_tensor([ops.state]));
+            gradients::register(grads, &ops, 1, dbias.into_tensor([ops.state]));
         }
-        if let Some(node) = x_node {
-            grads.register::<Flex>(node.id, dy);
-        }
+        gradients::register(grads, &ops, 0, dy);
     }
 }
 

@@ -15,7 +15,7 @@ use inkstone_kernels::{LinearShape, Precision};
 
 use super::buffers::Buffer;
 use super::fused::{contiguous, values};
-use super::{composed, is_cpu};
+use super::{composed, gradients, is_cpu};
 
 /// `y[n, o] = x[n, i] · w[i, o]`.
 pub fn conv1d(x: Tensor<2>, w: Tensor<2>, precision: Precision) -> Tensor<2> {
@@ -53,19 +53,18 @@ impl Backward<Flex, 2> for Conv1dBackward {
     type State = (FlexTensor, FlexTensor, Precision);
 
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let dy = contiguous(grads.consume::<Flex>(&ops.node));
-        let (x, w, precision) = ops.state;
-        let shape = reversed(&x, &w);
-        let [x_node, w_node] = ops.parents;
-        if let Some(node) = x_node {
-            let mut dx = Buffer::new(values(&x).len());
-            kernels::linear(&mut dx, values(&dy), values(&w), shape, precision);
-            grads.register::<Flex>(node.id, dx.into_tensor(x.shape().dims::<2>()));
+        let dy = gradients::consume(grads, &ops);
+        let (x, w, precision) = &ops.state;
+        let shape = reversed(x, w);
+        if gradients::wanted(&ops, 0) {
+            let mut dx = Buffer::new(values(x).len());
+            kernels::linear(&mut dx, values(&dy), values(w), shape, *precision);
+            gradients::register(grads, &ops, 0, dx.into_tensor(x.shape().dims::<2>()));
         }
-        if let Some(node) = w_node {
-            let mut dw = Buffer::new(values(&w).len());
-            kernels::linear_grad_weight(&mut dw, values(&x), values(&dy), shape, precision);
-            grads.register::<Flex>(node.id, dw.into_tensor(w.shape().dims::<2>()));
+        if gradients::wanted(&ops, 1) {
+            let mut dw = Buffer::new(values(w).len());
+            kernels::linear_grad_weight(&mut dw, values(x), values(&dy), shape, *precision);
+            gradients::register(grads, &ops, 1, dw.into_tensor(w.shape().dims::<2>()));
         }
     }
 }

@@ -12,7 +12,7 @@ use inkstone_kernels::Gelu;
 
 use super::buffers::Buffer;
 use super::fused::{contiguous, values};
-use super::{composed, is_cpu};
+use super::{composed, gradients, is_cpu};
 
 /// `gelu(x)` (arXiv:1606.08415, section 2).
 pub fn gelu(x: Tensor<2>, form: Gelu) -> Tensor<2> {
@@ -43,14 +43,11 @@ impl Backward<Flex, 1> for GeluBackward {
     type State = (FlexTensor, Gelu);
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let dy = contiguous(grads.consume::<Flex>(&ops.node));
-        let (x, form) = ops.state;
-        let [node] = ops.parents;
-        if let Some(node) = node {
-            let mut dx = Buffer::new(values(&x).len());
-            kernels::gelu_backward(&mut dx, values(&dy), values(&x), form);
-            grads.register::<Flex>(node.id, dx.into_tensor(x.shape().dims::<2>()));
-        }
+        let dy = gradients::consume(grads, &ops);
+        let (x, form) = &ops.state;
+        let mut dx = Buffer::new(values(x).len());
+        kernels::gelu_backward(&mut dx, values(&dy), values(x), *form);
+        gradients::register(grads, &ops, 0, dx.into_tensor(x.shape().dims::<2>()));
     }
 }
 

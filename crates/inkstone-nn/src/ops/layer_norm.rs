@@ -12,7 +12,7 @@ use inkstone_kernels::LayerNormGrads;
 
 use super::buffers::Buffer;
 use super::fused::{contiguous, values};
-use super::{composed, is_cpu};
+use super::{composed, gradients, is_cpu};
 
 /// `y[n, :] = (x[n, :] − mean) / √(variance + eps) · weight + bias` (arXiv:1607.06450, section 3).
 pub fn layer_norm(x: Tensor<2>, (weight, bias): (Tensor<1>, Tensor<1>), eps: f32) -> Tensor<2> {
@@ -49,21 +49,15 @@ impl Backward<Flex, 3> for LayerNormBackward {
     type State = (FlexTensor, FlexTensor, f32);
 
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let dy = contiguous(grads.consume::<Flex>(&ops.node));
-        let (x, weight, eps) = ops.state;
-        let (mut dx, width) = (Buffer::new(values(&x).len()), values(&weight).len());
+        let dy = gradients::consume(grads, &ops);
+        let (x, weight, eps) = &ops.state;
+        let (mut dx, width) = (Buffer::new(values(x).len()), values(weight).len());
         let [mut dweight, mut dbias] = [Buffer::new(width), Buffer::new(width)];
         let into = LayerNormGrads { dx: &mut dx, dweight: &mut dweight, dbias: &mut dbias };
-        kernels::layer_norm_backward(into, values(&dy), values(&x), values(&weight), eps);
-        let [x_node, weight_node, bias_node] = ops.parents;
-        if let Some(node) = x_node {
-            grads.register::<Flex>(node.id, dx.into_tensor(x.shape().dims::<2>()));
-        }
-        for (node, gradient) in [(weight_node, dweight), (bias_node, dbias)] {
-            if let Some(node) = node {
-                grads.register::<Flex>(node.id, gradient.into_tensor([width]));
-            }
-        }
+        kernels::layer_norm_backward(into, values(&dy), values(x), values(weight), *eps);
+        gradients::register(grads, &ops, 0, dx.into_tensor(x.shape().dims::<2>()));
+        gradients::register(grads, &ops, 1, dweight.into_tensor([width]));
+        gradients::register(grads, &ops, 2, dbias.into_tensor([width]));
     }
 }
 

@@ -13,6 +13,7 @@ pub mod composed;
 mod conv1d;
 mod fused;
 mod gelu;
+mod gradients;
 mod layer_norm;
 
 use std::sync::{Arc, Mutex};
