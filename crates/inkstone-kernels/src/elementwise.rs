@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use crate::exp::exp;
 use crate::expect_len;
+use crate::number::Number;
 use crate::simd::simd_fn;
 
 /// Elements per task.
@@ -13,7 +14,7 @@ pub(crate) const CHUNK: usize = 1 << 14;
 ///
 /// # Panics
 /// If the slices differ in length.
-pub fn swiglu(y: &mut [f32], gate: &[f32], up: &[f32]) {
+pub fn swiglu<N: Number>(y: &mut [N], gate: &[N], up: &[N]) {
     expect_len("gate", gate.len(), y.len());
     expect_len("up", up.len(), y.len());
     y.par_chunks_mut(CHUNK)
@@ -25,7 +26,7 @@ pub fn swiglu(y: &mut [f32], gate: &[f32], up: &[f32]) {
 ///
 /// # Panics
 /// If the slices differ in length.
-pub fn swiglu_backward(dgate: &mut [f32], dup: &mut [f32], dy: &[f32], gate: &[f32], up: &[f32]) {
+pub fn swiglu_backward<N: Number>(dgate: &mut [N], dup: &mut [N], dy: &[N], gate: &[N], up: &[N]) {
     for (name, length) in [("dgate", dgate.len()), ("dup", dup.len()), ("gate", gate.len()), ("up", up.len())] {
         expect_len(name, length, dy.len());
     }
@@ -51,7 +52,7 @@ pub fn add(sum: &mut [f32], x: &[f32], y: &[f32]) {
 ///
 /// # Panics
 /// If the slices differ in length.
-pub fn add_scaled(sum: &mut [f32], x: &[f32], factor: f32) {
+pub fn add_scaled<N: Number>(sum: &mut [N], x: &[N], factor: f32) {
     expect_len("x", x.len(), sum.len());
     sum.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(sum, x)| block_add_scaled(sum, x, factor));
 }
@@ -63,20 +64,22 @@ pub fn sum_of_squares(x: &[f32]) -> f64 {
 }
 
 simd_fn! {
-    fn gate_forward<'a>(y: &'a mut [f32], gate: &'a [f32], up: &'a [f32]) {
-        for ((y, &g), &u) in y.iter_mut().zip(gate).zip(up) {
-            *y = g / (1.0 + exp(-g)) * u;
+    fn gate_forward<'a, N: Number>(y: &'a mut [N], gate: &'a [N], up: &'a [N]) {
+        for ((y, g), u) in y.iter_mut().zip(gate).zip(up) {
+            let g = g.to_f32();
+            *y = N::from_f32(g / (1.0 + exp(-g)) * u.to_f32());
         }
     }
 }
 
 simd_fn! {
-    fn gate_backward<'a>(grads: (&'a mut [f32], &'a mut [f32]), dy: &'a [f32], gate: &'a [f32], up: &'a [f32]) {
-        for ((dgate, dup), ((&dy, &gate), &up)) in grads.0.iter_mut().zip(grads.1).zip(dy.iter().zip(gate).zip(up)) {
+    fn gate_backward<'a, N: Number>(grads: (&'a mut [N], &'a mut [N]), dy: &'a [N], gate: &'a [N], up: &'a [N]) {
+        for ((dgate, dup), ((dy, gate), up)) in grads.0.iter_mut().zip(grads.1).zip(dy.iter().zip(gate).zip(up)) {
+            let (dy, gate, up) = (dy.to_f32(), gate.to_f32(), up.to_f32());
             let sigmoid = 1.0 / (1.0 + exp(-gate));
             let silu = gate * sigmoid;
-            *dup = dy * silu;
-            *dgate = dy * up * (sigmoid + silu * (1.0 - sigmoid));
+            *dup = N::from_f32(dy * silu);
+            *dgate = N::from_f32(dy * up * (sigmoid + silu * (1.0 - sigmoid)));
         }
     }
 }
@@ -99,9 +102,9 @@ simd_fn! {
 }
 
 simd_fn! {
-    fn block_add_scaled<'a>(sum: &'a mut [f32], x: &'a [f32], factor: f32) {
+    fn block_add_scaled<'a, N: Number>(sum: &'a mut [N], x: &'a [N], factor: f32) {
         for (sum, x) in sum.iter_mut().zip(x) {
-            *sum += factor * x;
+            *sum = N::from_f32(sum.to_f32() + factor * x.to_f32());
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The hot loops on plain slices, each beside its plain reference.
 //!
-//! Everything is f32, row-major. Work is cut by shape, never by the number of threads, and every
+//! Everything is row-major; arithmetic is in f32, and where a function leaves the type of a slice open it may hold f32 or bfloat16 ([`Number`]). Work is cut by shape, never by the number of threads, and every
 //! sum has one order, so results are the same at any number of threads. Loops are compiled for
 //! several instruction sets and chosen at start; only matrix products may differ between them.
 
@@ -22,6 +22,7 @@ mod layer_norm;
 mod linear;
 mod logistic;
 mod norm;
+mod number;
 mod product;
 mod recurrent;
 mod reduce;
@@ -41,6 +42,7 @@ pub use layer_norm::{LayerNormGrads, layer_norm, layer_norm_backward};
 pub use linear::{LinearShape, Precision, add_linear_grad_input, linear, linear_grad_input, linear_grad_weight};
 pub use logistic::{ROW_LANES, add_rows, logistic_step};
 pub use norm::{rms_norm, rms_norm_backward};
+pub use number::{Number, load};
 pub use recurrent::{Cell, CellBackward, CellStep, cell, cell_backward};
 pub use rope::{RopeShape, rope};
 

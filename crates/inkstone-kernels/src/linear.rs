@@ -2,7 +2,9 @@
 
 use crate::expect_len;
 use crate::few_rows::{FEW, few_rows};
+use crate::number::{Number, load, store};
 use crate::product::{Extent, Plan, View, ViewMut, product};
+use crate::scratch::Scratch;
 
 /// In which precision the operands of a product are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -42,10 +44,14 @@ fn shared(precision: Precision) -> Plan {
 ///
 /// # Panics
 /// If a slice does not have the length that `shape` says.
-pub fn linear(y: &mut [f32], x: &[f32], w: &[f32], shape: LinearShape, precision: Precision) {
+pub fn linear<N: Number, M: Number>(y: &mut [N], x: &[M], w: &[f32], shape: LinearShape, precision: Precision) {
     shape.check(x.len(), w.len(), y.len());
     if shape.rows <= FEW {
-        return few_rows(y, x, w, shape, precision);
+        let mut scratch = Scratch::take(x.len() + y.len());
+        let (wide_x, wide_y) = scratch.split_at_mut(x.len());
+        load(wide_x, x);
+        few_rows(wide_y, wide_x, w, shape, precision);
+        return store(y, wide_y);
     }
     let extent = Extent { rows: shape.rows, columns: shape.outputs, depth: shape.inputs };
     let (x, w) = (View::rows(x, shape.inputs), View::rows(w, shape.inputs).transposed());
@@ -57,7 +63,13 @@ pub fn linear(y: &mut [f32], x: &[f32], w: &[f32], shape: LinearShape, precision
 ///
 /// # Panics
 /// If a slice does not have the length that `shape` says.
-pub fn linear_grad_input(dx: &mut [f32], dy: &[f32], w: &[f32], shape: LinearShape, precision: Precision) {
+pub fn linear_grad_input<N: Number, M: Number>(
+    dx: &mut [N],
+    dy: &[M],
+    w: &[f32],
+    shape: LinearShape,
+    precision: Precision,
+) {
     grad_input(dx, dy, w, shape, shared(precision));
 }
 
@@ -65,11 +77,17 @@ pub fn linear_grad_input(dx: &mut [f32], dy: &[f32], w: &[f32], shape: LinearSha
 ///
 /// # Panics
 /// If a slice does not have the length that `shape` says.
-pub fn add_linear_grad_input(dx: &mut [f32], dy: &[f32], w: &[f32], shape: LinearShape, precision: Precision) {
+pub fn add_linear_grad_input<N: Number, M: Number>(
+    dx: &mut [N],
+    dy: &[M],
+    w: &[f32],
+    shape: LinearShape,
+    precision: Precision,
+) {
     grad_input(dx, dy, w, shape, Plan { accumulate: true, ..shared(precision) });
 }
 
-fn grad_input(dx: &mut [f32], dy: &[f32], w: &[f32], shape: LinearShape, plan: Plan) {
+fn grad_input<N: Number, M: Number>(dx: &mut [N], dy: &[M], w: &[f32], shape: LinearShape, plan: Plan) {
     shape.check(dx.len(), w.len(), dy.len());
     let extent = Extent { rows: shape.rows, columns: shape.inputs, depth: shape.outputs };
     let (dy, w) = (View::rows(dy, shape.outputs), View::rows(w, shape.inputs));
@@ -81,7 +99,13 @@ fn grad_input(dx: &mut [f32], dy: &[f32], w: &[f32], shape: LinearShape, plan: P
 ///
 /// # Panics
 /// If a slice does not have the length that `shape` says.
-pub fn linear_grad_weight(dw: &mut [f32], dy: &[f32], x: &[f32], shape: LinearShape, precision: Precision) {
+pub fn linear_grad_weight<N: Number, M: Number>(
+    dw: &mut [f32],
+    dy: &[N],
+    x: &[M],
+    shape: LinearShape,
+    precision: Precision,
+) {
     shape.check(x.len(), dw.len(), dy.len());
     let extent = Extent { rows: shape.outputs, columns: shape.inputs, depth: shape.rows };
     let (dy, x) = (View::rows(dy, shape.outputs).transposed(), View::rows(x, shape.inputs));

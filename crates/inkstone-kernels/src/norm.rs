@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use crate::expect_len;
+use crate::number::Number;
 use crate::reduce::dot;
 use crate::simd::simd_fn;
 
@@ -13,7 +14,7 @@ const ROWS: usize = 64;
 ///
 /// # Panics
 /// If a slice is not whole rows of `weight.len()`.
-pub fn rms_norm(y: &mut [f32], x: &[f32], weight: &[f32], eps: f32) {
+pub fn rms_norm<N: Number>(y: &mut [N], x: &[f32], weight: &[f32], eps: f32) {
     expect_len("y", y.len(), x.len());
     let width = weight.len();
     expect_rows(x, width);
@@ -29,7 +30,14 @@ pub fn rms_norm(y: &mut [f32], x: &[f32], weight: &[f32], eps: f32) {
 ///
 /// # Panics
 /// If a slice is not whole rows of `weight.len()`.
-pub fn rms_norm_backward(dx: &mut [f32], dweight: &mut [f32], dy: &[f32], x: &[f32], weight: &[f32], eps: f32) {
+pub fn rms_norm_backward<N: Number>(
+    dx: &mut [f32],
+    dweight: &mut [f32],
+    dy: &[N],
+    x: &[f32],
+    weight: &[f32],
+    eps: f32,
+) {
     expect_len("dx", dx.len(), x.len());
     expect_len("dy", dy.len(), x.len());
     expect_len("dweight", dweight.len(), weight.len());
@@ -54,25 +62,25 @@ pub fn rms_norm_backward(dx: &mut [f32], dweight: &mut [f32], dy: &[f32], x: &[f
 }
 
 simd_fn! {
-    fn row_forward<'a>(y: &'a mut [f32], x: &'a [f32], weight: &'a [f32], eps: f32) {
+    fn row_forward<'a, N: Number>(y: &'a mut [N], x: &'a [f32], weight: &'a [f32], eps: f32) {
         let scale = inverse_rms(x, eps);
         for ((y, x), w) in y.iter_mut().zip(x).zip(weight) {
-            *y = x * scale * w;
+            *y = N::from_f32(x * scale * w);
         }
     }
 }
 
 simd_fn! {
     /// One row's `(dx, dweight)` given `(dy, x, weight)`.
-    fn row_backward<'a>(grads: (&'a mut [f32], &'a mut [f32]), given: (&'a [f32], &'a [f32], &'a [f32]), eps: f32) {
+    fn row_backward<'a, N: Number>(grads: (&'a mut [f32], &'a mut [f32]), given: (&'a [N], &'a [f32], &'a [f32]), eps: f32) {
         let ((dx, dweight), (dy, x, weight)) = (grads, given);
         let scale = inverse_rms(x, eps);
         for ((dx, dy), w) in dx.iter_mut().zip(dy).zip(weight) {
-            *dx = dy * w;
+            *dx = dy.to_f32() * w;
         }
         let mean = dot(dx, x) * scale / x.len() as f32;
         for ((sum, dy), x) in dweight.iter_mut().zip(dy).zip(x) {
-            *sum += dy * x * scale;
+            *sum += dy.to_f32() * x * scale;
         }
         for (dx, x) in dx.iter_mut().zip(x) {
             *dx = (*dx - x * scale * mean) * scale;

@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use crate::expect_len;
+use crate::number::Number;
 use crate::simd::simd_fn;
 
 /// Shape of what is rotated: `[batch, length, heads, head_dim]`.
@@ -23,7 +24,7 @@ pub struct RopeShape {
 ///
 /// # Panics
 /// If a slice does not have the length that `shape` says, or `head_dim` is odd.
-pub fn rope(x: &mut [f32], cos: &[f32], sin: &[f32], shape: RopeShape, inverse: bool) {
+pub fn rope<N: Number>(x: &mut [N], cos: &[f32], sin: &[f32], shape: RopeShape, inverse: bool) {
     let RopeShape { batch, length, heads, head_dim } = shape;
     let half = head_dim / 2;
     assert!(head_dim == 2 * half, "head_dim is {head_dim}, expected an even number");
@@ -43,12 +44,13 @@ pub fn rope(x: &mut [f32], cos: &[f32], sin: &[f32], shape: RopeShape, inverse: 
 
 simd_fn! {
     /// All heads of one position.
-    fn rotate<'a>(heads: &'a mut [f32], cos: &'a [f32], sin: &'a [f32], sign: f32) {
+    fn rotate<'a, N: Number>(heads: &'a mut [N], cos: &'a [f32], sin: &'a [f32], sign: f32) {
         for head in heads.chunks_exact_mut(2 * cos.len()) {
             let (first, second) = head.split_at_mut(cos.len());
             for (((a, b), &c), &s) in first.iter_mut().zip(second).zip(cos).zip(sin) {
                 let s = s * sign;
-                (*a, *b) = (*a * c - *b * s, *b * c + *a * s);
+                let (x, y) = (a.to_f32(), b.to_f32());
+                (*a, *b) = (N::from_f32(x * c - y * s), N::from_f32(y * c + x * s));
             }
         }
     }

@@ -334,9 +334,10 @@ impl Block {
 
     fn forward(&self, x_ne: Tensor<2>, n: usize, (geometry, how): (&Geometry, &How), pass: &mut Pass<'_>) -> Tensor<2> {
         let cache = pass.cache.as_deref_mut().map(|cache| cache.layer(n));
-        let attended_ne = self.self_attn.forward(self.input_layernorm.forward(x_ne.clone()), (geometry, how), cache);
+        let normed_ne = self.input_layernorm.forward_to(x_ne.clone(), how.precision);
+        let attended_ne = self.self_attn.forward(normed_ne, (geometry, how), cache);
         let x_ne = ops::add(x_ne, pass.observe(|| format!("layers.{n}.attention"), attended_ne));
-        let fed_ne = self.mlp.forward(self.post_attention_layernorm.forward(x_ne.clone()));
+        let fed_ne = self.mlp.forward(self.post_attention_layernorm.forward_to(x_ne.clone(), how.precision));
         let x_ne = ops::add(x_ne, pass.observe(|| format!("layers.{n}.mlp"), fed_ne));
         pass.observe(|| format!("layers.{n}"), x_ne)
     }
@@ -355,16 +356,16 @@ impl Attention {
             let [_, width] = x.dims();
             x.reshape([batch, length, width / head_dim, head_dim])
         };
-        let q_bthd = ops::rope(heads(self.q_proj.forward(x_ne.clone())), &geometry.angles);
-        let k_btgd = ops::rope(heads(self.k_proj.forward(x_ne.clone())), &geometry.angles);
-        let v_btgd = heads(self.v_proj.forward(x_ne));
+        let q_bthd = ops::rope(heads(self.q_proj.forward_narrow(x_ne.clone())), &geometry.angles);
+        let k_btgd = ops::rope(heads(self.k_proj.forward_narrow(x_ne.clone())), &geometry.angles);
+        let v_btgd = heads(self.v_proj.forward_narrow(x_ne));
         self.o_proj.forward(attend(q_bthd, (k_btgd, v_btgd), how, cache))
     }
 }
 
 impl Mlp {
     fn forward(&self, x_ne: Tensor<2>) -> Tensor<2> {
-        let (gate_nf, up_nf) = (self.gate_proj.forward(x_ne.clone()), self.up_proj.forward(x_ne));
+        let (gate_nf, up_nf) = (self.gate_proj.forward_narrow(x_ne.clone()), self.up_proj.forward_narrow(x_ne));
         self.down_proj.forward(Activation::Silu.gated(gate_nf, up_nf))
     }
 }

@@ -52,7 +52,12 @@ impl RmsNorm {
 
     /// `x[n, width]`, each row divided by its root mean square.
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        ops::rms_norm(x, self.weight.val(), self.eps as f32)
+        self.forward_to(x, Precision::F32)
+    }
+
+    /// [`Self::forward`], kept in `output`.
+    pub fn forward_to(&self, x: Tensor<2>, output: Precision) -> Tensor<2> {
+        ops::rms_norm_to(x, self.weight.val(), self.eps as f32, output)
     }
 }
 

@@ -149,10 +149,7 @@ impl ModuleMapper for Updater<'_> {
 /// The values of a tensor, without a copy on the CPU device.
 pub(crate) fn with_values<const D: usize>(tensor: Tensor<D>, see: impl FnOnce(&[f32])) {
     match tensor.clone().inner().try_into_primitive::<Flex>() {
-        Ok(primitive) => {
-            let primitive = if primitive.is_contiguous() { primitive } else { primitive.to_contiguous() };
-            see(primitive.as_slice::<f32>().expect("invariant: a contiguous tensor of f32"));
-        }
+        Ok(primitive) => see(ops::contiguous(primitive).as_slice::<f32>().expect("invariant: made contiguous, in f32")),
         Err(_) => see(&tensor.into_data_as::<f32>().try_to_vec::<f32>().expect("invariant: converted to f32")),
     }
 }

@@ -79,7 +79,17 @@ impl Projection {
         }
     }
 
-    /// `x[n, inputs]` to `[n, outputs]`.
+    /// [`Self::forward`], kept in the precision of the operands, for what goes into another product or into attention.
+    pub fn forward_narrow(&self, x: Tensor<2>) -> Tensor<2> {
+        match self {
+            Self::Dense(Dense { weight, bias: None, precision: Bits(precision) }) => {
+                ops::linear_to(x, weight.val(), *precision, *precision)
+            }
+            _ => self.forward(x),
+        }
+    }
+
+    /// `x[n, inputs]` to `[n, outputs]`, in f32.
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
         let (y, bias) = match self {
             Self::Dense(dense) => (ops::linear(x, dense.weight.val(), dense.precision.0), &dense.bias),

@@ -8,6 +8,7 @@ use super::tile::{BLOCK, Inputs, Tile};
 use super::{AttentionGrads, AttentionSaved, AttentionShape};
 use crate::exp::exp;
 use crate::expect_len;
+use crate::number::{Number, load, store};
 use crate::product::{Extent, View, ViewMut, product};
 use crate::reduce::dot;
 use crate::scratch::Scratch;
@@ -17,7 +18,12 @@ use crate::simd::simd_fn;
 ///
 /// # Panics
 /// If a slice does not have the length that `shape` says.
-pub fn attention_backward(grads: AttentionGrads<'_>, dout: &[f32], saved: AttentionSaved<'_>, shape: AttentionShape) {
+pub fn attention_backward<N: Number>(
+    grads: AttentionGrads<'_, N>,
+    dout: &[N],
+    saved: AttentionSaved<'_, N>,
+    shape: AttentionShape,
+) {
     let AttentionSaved { q, k, v, out, lse, starts } = saved;
     let AttentionGrads { dq, dk, dv } = grads;
     shape.check(q, k, v, starts);
@@ -27,30 +33,38 @@ pub fn attention_backward(grads: AttentionGrads<'_>, dout: &[f32], saved: Attent
     expect_len("dout", dout.len(), q.len());
     expect_len("out", out.len(), q.len());
     expect_len("lse", lse.len(), shape.batch * shape.heads * shape.queries);
-    dk.fill(0.0);
-    dv.fill(0.0);
     let inputs = Inputs::new((q, k, v), starts, shape);
-    let targets = Targets {
-        dq: ViewMut::rows(dq, shape.q_row()),
-        dk: ViewMut::rows(dk, shape.kv_row()),
-        dv: ViewMut::rows(dv, shape.kv_row()),
-    };
+    let dq = ViewMut::rows(dq, shape.q_row());
+    let [dk, dv] = [dk, dv].map(|x| ViewMut::rows(x, shape.kv_row()));
     let back = Backward { dout, out, lse };
     let group = shape.heads / shape.kv_heads.max(1);
     (0..shape.batch * shape.kv_heads).into_par_iter().for_each(|task| {
         let (batch, kv_head) = (task / shape.kv_heads, task % shape.kv_heads);
+        let size = shape.keys * shape.head_dim;
+        let mut sums = Scratch::take(2 * size);
+        sums.fill(0.0);
+        let (dk_sums, dv_sums) = sums.split_at_mut(size);
+        let [k, v] = [&mut *dk_sums, &mut *dv_sums].map(|sums| ViewMut::rows(sums, shape.head_dim));
+        let targets = Targets { dq, dk: k, dv: v };
         for head in kv_head * group..(kv_head + 1) * group {
             for block in 0..shape.queries.div_ceil(BLOCK) {
-                // SAFETY: a task writes the queries of its own heads and the keys of its own key head.
+                // SAFETY: a task writes the queries of its own heads, and sums that are its own.
                 unsafe { backward_tile(&inputs, &back, &inputs.tile(batch, head, block), targets) };
+            }
+        }
+        for (target, sums) in [(dk, dk_sums), (dv, dv_sums)] {
+            for (s, sums) in sums.chunks_exact(shape.head_dim.max(1)).enumerate() {
+                let line = target.at(batch * shape.keys + s, kv_head * shape.head_dim);
+                // SAFETY: a task writes the keys of its own key head.
+                store(unsafe { line.line::<N>(shape.head_dim) }, sums);
             }
         }
     });
 }
 
-struct Backward<'a> {
-    dout: &'a [f32],
-    out: &'a [f32],
+struct Backward<'a, N> {
+    dout: &'a [N],
+    out: &'a [N],
     lse: &'a [f32],
 }
 
@@ -62,8 +76,8 @@ struct Targets {
 }
 
 /// # Safety
-/// No other task writes the tile's queries of `dq` or its key head of `dk` and `dv`.
-unsafe fn backward_tile(inputs: &Inputs<'_>, back: &Backward<'_>, tile: &Tile, targets: Targets) {
+/// No other task writes the tile's queries of `dq`, or `dk` and `dv`, which are sums of the tile's key head.
+unsafe fn backward_tile<N: Number>(inputs: &Inputs<'_>, back: &Backward<'_, N>, tile: &Tile, targets: Targets) {
     let AttentionShape { queries, head_dim, .. } = inputs.shape;
     let Tile { rows, columns, .. } = *tile;
     let query = tile.batch * queries + tile.first;
@@ -84,8 +98,7 @@ unsafe fn backward_tile(inputs: &Inputs<'_>, back: &Backward<'_>, tile: &Tile, t
     }
     score_gradients(inputs, back, tile, (p, ds));
     let (p, ds) = (View::rows(p, columns), View::rows(ds, columns));
-    let key = tile.batch * inputs.shape.keys + tile.low;
-    let (dk, dv) = (targets.dk.at(key, tile.kv_column), targets.dv.at(key, tile.kv_column));
+    let (dk, dv) = (targets.dk.at(tile.low, 0), targets.dv.at(tile.low, 0));
     let tall = Extent { rows: columns, columns: head_dim, depth: rows };
     let flat = Extent { rows, columns: head_dim, depth: columns };
     // SAFETY: the queries' rows and the head's keys belong to this task.
@@ -97,13 +110,21 @@ unsafe fn backward_tile(inputs: &Inputs<'_>, back: &Backward<'_>, tile: &Tile, t
 }
 
 /// [`score_gradient`] of every row of the tile.
-fn score_gradients(inputs: &Inputs<'_>, back: &Backward<'_>, tile: &Tile, (p, ds): (&mut [f32], &mut [f32])) {
+fn score_gradients<N: Number>(
+    inputs: &Inputs<'_>,
+    back: &Backward<'_, N>,
+    tile: &Tile,
+    (p, ds): (&mut [f32], &mut [f32]),
+) {
     let AttentionShape { queries, heads, head_dim, scale, .. } = inputs.shape;
+    let mut lines = Scratch::take(2 * head_dim);
+    let (dout, out) = lines.split_at_mut(head_dim);
     for (n, (p, ds)) in p.chunks_exact_mut(tile.columns).zip(ds.chunks_exact_mut(tile.columns)).enumerate() {
         let lse = back.lse[(tile.batch * heads + tile.head) * queries + tile.first + n];
         let at = (tile.batch * queries + tile.first + n) * inputs.shape.q_row() + tile.q_column;
-        let (dout, out) = (&back.dout[at..at + head_dim], &back.out[at..at + head_dim]);
-        score_gradient((p, ds), inputs.visible(tile, n), (dout, out), (lse, scale));
+        load(dout, &back.dout[at..at + head_dim]);
+        load(out, &back.out[at..at + head_dim]);
+        score_gradient((p, ds), inputs.visible(tile, n), (&*dout, &*out), (lse, scale));
     }
 }
 

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use super::AttentionShape;
 use super::tile::{BLOCK, Inputs, Tile};
 use crate::expect_len;
+use crate::number::Number;
 use crate::product::{Extent, View, ViewMut, product};
 use crate::reduce::{exp_in_place, max};
 use crate::scratch::Scratch;
@@ -16,10 +17,10 @@ use crate::simd::simd_fn;
 ///
 /// # Panics
 /// If a slice does not have the length that `shape` says, or `starts` points past its query.
-pub fn attention(
-    out: &mut [f32],
+pub fn attention<N: Number>(
+    out: &mut [N],
     lse: &mut [f32],
-    (q, k, v): (&[f32], &[f32], &[f32]),
+    (q, k, v): (&[N], &[N], &[N]),
     starts: &[u32],
     shape: AttentionShape,
 ) {
@@ -57,7 +58,7 @@ unsafe fn forward_tile(inputs: &Inputs<'_>, tile: &Tile, (out, lse): (ViewMut, V
     for (row, scores) in scores.chunks_exact_mut(columns).enumerate() {
         let sum = softmax(scores, inputs.visible(tile, row), scale);
         // SAFETY: the element belongs to this tile.
-        unsafe { *lse.at(tile.batch * heads + tile.head, tile.first + row).pointer = sum };
+        unsafe { lse.at(tile.batch * heads + tile.head, tile.first + row).line::<f32>(1)[0] = sum };
     }
     let target = out.at(tile.batch * queries + tile.first, tile.q_column);
     let extent = Extent { rows, columns: head_dim, depth: columns };

@@ -37,15 +37,15 @@ pub struct AttentionShape {
 
 /// What the backward pass needs of the forward pass.
 #[derive(Debug, Clone, Copy)]
-pub struct AttentionSaved<'a> {
+pub struct AttentionSaved<'a, N> {
     /// Queries `[b, t, h, d]`.
-    pub q: &'a [f32],
+    pub q: &'a [N],
     /// Keys `[b, s, g, d]`.
-    pub k: &'a [f32],
+    pub k: &'a [N],
     /// Values `[b, s, g, d]`.
-    pub v: &'a [f32],
+    pub v: &'a [N],
     /// Output `[b, t, h, d]`.
-    pub out: &'a [f32],
+    pub out: &'a [N],
     /// Log of the sum of exponentials of the scores `[b, h, t]`.
     pub lse: &'a [f32],
     /// First visible key `[b, t]`.
@@ -54,13 +54,13 @@ pub struct AttentionSaved<'a> {
 
 /// Where the gradients go; the shapes are those of `q`, `k`, `v`.
 #[derive(Debug)]
-pub struct AttentionGrads<'a> {
+pub struct AttentionGrads<'a, N> {
     /// Gradient of the queries.
-    pub dq: &'a mut [f32],
+    pub dq: &'a mut [N],
     /// Gradient of the keys.
-    pub dk: &'a mut [f32],
+    pub dk: &'a mut [N],
     /// Gradient of the values.
-    pub dv: &'a mut [f32],
+    pub dv: &'a mut [N],
 }
 
 impl AttentionShape {
@@ -73,7 +73,7 @@ impl AttentionShape {
     }
 
     #[track_caller]
-    fn check(&self, q: &[f32], k: &[f32], v: &[f32], starts: &[u32]) {
+    fn check<N>(&self, q: &[N], k: &[N], v: &[N], starts: &[u32]) {
         assert!(self.queries <= self.keys, "{} queries have only {} keys", self.queries, self.keys);
         assert!(
             self.kv_heads > 0 && self.heads.is_multiple_of(self.kv_heads),

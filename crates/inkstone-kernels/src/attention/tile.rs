@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::AttentionShape;
+use crate::number::Number;
 use crate::product::{Plan, View};
 
 /// Queries per block.
@@ -37,7 +38,7 @@ impl<'a> Inputs<'a> {
         Plan { precision: self.shape.precision, accumulate, parallel: false }
     }
 
-    pub(super) fn new((q, k, v): (&'a [f32], &'a [f32], &'a [f32]), starts: &'a [u32], shape: AttentionShape) -> Self {
+    pub(super) fn new<N: Number>((q, k, v): (&[N], &[N], &[N]), starts: &'a [u32], shape: AttentionShape) -> Self {
         let (q_row, kv_row) = (shape.q_row(), shape.kv_row());
         Self { q: View::rows(q, q_row), k: View::rows(k, kv_row), v: View::rows(v, kv_row), starts, shape }
     }

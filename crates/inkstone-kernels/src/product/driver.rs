@@ -1,5 +1,6 @@
 //! Cuts a product into panels, blocks and tasks.
 
+use half::bf16;
 use rayon::prelude::*;
 
 use super::STEPS;
@@ -7,6 +8,7 @@ use super::pack::{Part, in_lanes, in_steps};
 use super::tile::{LARGEST, Tile};
 use super::view::{Extent, View, ViewMut};
 use crate::Precision;
+use crate::number::{load, store};
 use crate::scratch::Scratch;
 
 /// Products with fewer multiplications than this are not worth a second thread.
@@ -78,8 +80,15 @@ impl Job {
     unsafe fn clear(&self) {
         if !self.accumulate {
             for row in 0..self.extent.rows {
+                let (line, columns) = (self.out.at(row, 0), self.extent.columns);
                 // SAFETY: the row lies inside the output.
-                unsafe { std::slice::from_raw_parts_mut(self.out.at(row, 0).pointer, self.extent.columns).fill(0.0) };
+                unsafe {
+                    if line.half {
+                        line.line::<bf16>(columns).fill(bf16::ZERO);
+                    } else {
+                        line.line::<f32>(columns).fill(0.0);
+                    }
+                }
             }
         }
     }
@@ -188,6 +197,45 @@ impl Job {
     /// # Safety
     /// As for [`product`]; nobody else touches the block.
     unsafe fn block(&self, packed: &[u32], block: Block) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            if self.out.half {
+                self.half_block(packed, block);
+            } else {
+                self.sums(packed, block, self.out);
+            }
+        }
+    }
+
+    /// One block whose sums are rounded when they are complete.
+    ///
+    /// # Safety
+    /// As for [`Self::block`].
+    unsafe fn half_block(&self, packed: &[u32], block: Block) {
+        let column = block.panel * self.tile.columns;
+        let columns = (block.panels * self.tile.columns).min(self.extent.columns - column);
+        let mut sums = Scratch::take(block.rows * columns);
+        if self.accumulate {
+            for (n, sums) in sums.chunks_exact_mut(columns).enumerate() {
+                // SAFETY: the line lies inside the block.
+                load(sums, unsafe { self.out.at(block.row + n, column).line::<bf16>(columns) });
+            }
+        }
+        let target = ViewMut::rows(&mut sums, columns);
+        let start = (block.row * columns + column) as isize * size_of::<f32>() as isize;
+        // SAFETY: the view is at home at the block's first element, and only the block is written.
+        unsafe { self.sums(packed, block, ViewMut { pointer: target.pointer.wrapping_offset(-start), ..target }) };
+        for (n, sums) in sums.chunks_exact(columns).enumerate() {
+            // SAFETY: the line lies inside the block.
+            store(unsafe { self.out.at(block.row + n, column).line::<bf16>(columns) }, sums);
+        }
+    }
+
+    /// The sums of one block, to `out` in f32.
+    ///
+    /// # Safety
+    /// As for [`Self::block`].
+    unsafe fn sums(&self, packed: &[u32], block: Block, out: ViewMut) {
         let tile = &self.tile;
         let run = if self.a.column == 1 { tile.straight } else { tile.turned };
         let row_panels = block.rows.div_ceil(tile.rows);
@@ -205,7 +253,7 @@ impl Job {
                     let at = (block.row + down * tile.rows, across * tile.columns);
                     // SAFETY: both panels hold `steps`.
                     unsafe {
-                        self.tile_at(at, (add, &mut edge), |out, stride, add| {
+                        self.tile_at(out.at(at.0, at.1), at, (add, &mut edge), |out, stride, add| {
                             run(a.as_ptr(), b.as_ptr(), steps, out, stride, add);
                         });
                     };
@@ -214,27 +262,27 @@ impl Job {
         }
     }
 
-    /// Lets `run` write the tile at (row, column); one that reaches over the edge by way of `edge`.
+    /// Lets `run` write the tile at (row, column), which is at `out`; one that reaches over the edge by way of `edge`.
     ///
     /// # Safety
     /// As for [`product`]; nobody else touches the tile.
     #[inline(always)]
     unsafe fn tile_at(
         &self,
+        out: ViewMut,
         (row, column): (usize, usize),
         (add, edge): (bool, &mut [f32; LARGEST]),
         run: impl Fn(*mut f32, usize, bool),
     ) {
         let (rows, columns) = (self.extent.rows - row, self.extent.columns - column);
-        let out = self.out.at(row, column);
         if rows >= self.tile.rows && columns >= self.tile.columns {
-            return run(out.pointer, out.row as usize, add);
+            return run(out.pointer.cast(), out.row as usize, add);
         }
         run(edge.as_mut_ptr(), self.tile.columns, false);
         for (n, from) in edge.chunks_exact(self.tile.columns).take(rows.min(self.tile.rows)).enumerate() {
             let width = columns.min(self.tile.columns);
             // SAFETY: the part of the row lies inside the output.
-            let to = unsafe { std::slice::from_raw_parts_mut(out.at(n, 0).pointer, width) };
+            let to = unsafe { out.at(n, 0).line::<f32>(width) };
             for (to, from) in to.iter_mut().zip(from) {
                 *to = if add { *to + from } else { *from };
             }

@@ -4,12 +4,15 @@
 //! panel, `lanes` are those rows or columns, and `steps` follow the depth. What lies outside of the matrix
 //! is zero.
 
+use half::bf16;
+
 use super::STEPS;
 use super::tile::Element;
 use super::view::View;
 use crate::bf16::rounded;
 #[cfg(target_arch = "x86_64")]
 use crate::isa::{Isa, isa};
+use crate::number::Number;
 use crate::simd::simd_fn;
 
 /// Part of a matrix that fills one panel.
@@ -28,17 +31,19 @@ pub(super) struct Part {
 
 impl Part {
     /// # Safety
-    /// The part lies inside a live slice.
-    unsafe fn lane(&self, lane: usize) -> &[f32] {
+    /// The part lies inside a live slice of `N`.
+    unsafe fn lane<N: Number>(&self, lane: usize) -> &[N] {
+        let first = self.from.pointer.cast::<N>();
         // SAFETY: the caller's promise; the lane's elements are adjacent.
-        unsafe { std::slice::from_raw_parts(self.from.pointer.offset(lane as isize * self.lane), self.depth) }
+        unsafe { std::slice::from_raw_parts(first.offset(lane as isize * self.lane), self.depth) }
     }
 
     /// # Safety
-    /// The part lies inside a live slice.
-    unsafe fn level(&self, depth: usize) -> &[f32] {
+    /// The part lies inside a live slice of `N`.
+    unsafe fn level<N: Number>(&self, depth: usize) -> &[N] {
+        let first = self.from.pointer.cast::<N>();
         // SAFETY: the caller's promise; the level's elements are adjacent.
-        unsafe { std::slice::from_raw_parts(self.from.pointer.offset(depth as isize * self.deep), self.lanes) }
+        unsafe { std::slice::from_raw_parts(first.offset(depth as isize * self.deep), self.lanes) }
     }
 }
 
@@ -48,14 +53,28 @@ simd_fn! {
     /// # Safety
     /// The part lies inside a live slice; its `deep` is 1.
     pub(super) unsafe fn in_lanes<'a>(panel: &'a mut [u32], part: &'a Part, element: Element) {
-        let steps = part.depth.div_ceil(element.depth());
-        for (lane, panel) in panel.chunks_exact_mut(STEPS).enumerate() {
-            if lane < part.lanes {
-                // SAFETY: the caller's promise.
-                pack_line(&mut panel[..steps], unsafe { part.lane(lane) }, element);
+        // SAFETY: the caller's promise.
+        unsafe {
+            if part.from.half {
+                lanes::<bf16>(panel, part, element);
             } else {
-                panel[..steps].fill(0);
+                lanes::<f32>(panel, part, element);
             }
+        }
+    }
+}
+
+/// # Safety
+/// The part lies inside a live slice of `N`; its `deep` is 1.
+#[inline(always)]
+unsafe fn lanes<N: Number>(panel: &mut [u32], part: &Part, element: Element) {
+    let steps = part.depth.div_ceil(element.depth());
+    for (lane, panel) in panel.chunks_exact_mut(STEPS).enumerate() {
+        if lane < part.lanes {
+            // SAFETY: the caller's promise.
+            pack_line(&mut panel[..steps], unsafe { part.lane::<N>(lane) }, element);
+        } else {
+            panel[..steps].fill(0);
         }
     }
 }
@@ -68,47 +87,61 @@ simd_fn! {
     pub(super) unsafe fn in_steps<'a>(panel: &'a mut [u32], part: &'a Part, width: usize, element: Element) {
         // SAFETY: the caller's promise.
         unsafe {
-            match (part.lane == 1, width) {
-                (true, 12) => levels::<12>(panel, part, element),
-                (true, 32) => levels::<32>(panel, part, element),
-                (true, 16) => levels::<16>(panel, part, element),
-                (true, 6) => levels::<6>(panel, part, element),
-                (true, 4) => levels::<4>(panel, part, element),
-                _ => turned(panel, part, width, element),
+            if part.from.half {
+                steps::<bf16>(panel, part, width, element);
+            } else {
+                steps::<f32>(panel, part, width, element);
             }
         }
     }
 }
 
 /// # Safety
-/// The part lies inside a live slice; its `lane` is 1.
+/// The part lies inside a live slice of `N`.
 #[inline(always)]
-unsafe fn levels<const WIDTH: usize>(panel: &mut [u32], part: &Part, element: Element) {
-    let zeros = [0.0; WIDTH];
+unsafe fn steps<N: Number>(panel: &mut [u32], part: &Part, width: usize, element: Element) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match (part.lane == 1, width) {
+            (true, 12) => levels::<12, N>(panel, part, element),
+            (true, 32) => levels::<32, N>(panel, part, element),
+            (true, 16) => levels::<16, N>(panel, part, element),
+            (true, 6) => levels::<6, N>(panel, part, element),
+            (true, 4) => levels::<4, N>(panel, part, element),
+            _ => turned::<N>(panel, part, width, element),
+        }
+    }
+}
+
+/// # Safety
+/// The part lies inside a live slice of `N`; its `lane` is 1.
+#[inline(always)]
+unsafe fn levels<const WIDTH: usize, N: Number>(panel: &mut [u32], part: &Part, element: Element) {
+    let zeros = [N::default(); WIDTH];
     for (step, panel) in panel.as_chunks_mut::<WIDTH>().0.iter_mut().enumerate() {
         let depth = step * element.depth();
         if depth >= part.depth {
             return;
         }
         // SAFETY: the caller's promise, for levels below the depth.
-        let low = unsafe { part.level(depth) };
+        let low = unsafe { part.level::<N>(depth) };
         let more = element == Element::Pair && depth + 1 < part.depth;
         // SAFETY: as above.
-        let high = if more { unsafe { part.level(depth + 1) } } else { &zeros[..part.lanes] };
+        let high = if more { unsafe { part.level::<N>(depth + 1) } } else { &zeros[..part.lanes] };
         if let (Ok(low), Ok(high)) = (low.try_into(), high.try_into()) {
-            level::<WIDTH>(panel, low, high, element);
+            level::<WIDTH, N>(panel, low, high, element);
         } else {
-            let widened = |from: &[f32]| std::array::from_fn(|lane| from.get(lane).copied().unwrap_or(0.0));
-            level::<WIDTH>(panel, &widened(low), &widened(high), element);
+            let widened = |from: &[N]| std::array::from_fn(|lane| from.get(lane).copied().unwrap_or_default());
+            level::<WIDTH, N>(panel, &widened(low), &widened(high), element);
         }
     }
 }
 
 #[inline(always)]
-fn level<const WIDTH: usize>(to: &mut [u32; WIDTH], low: &[f32; WIDTH], high: &[f32; WIDTH], element: Element) {
+fn level<const WIDTH: usize, N: Number>(to: &mut [u32; WIDTH], low: &[N; WIDTH], high: &[N; WIDTH], element: Element) {
     match element {
-        Element::Single => to.iter_mut().zip(low).for_each(|(to, low)| *to = low.to_bits()),
-        Element::Rounded => to.iter_mut().zip(low).for_each(|(to, &low)| *to = rounded(low).to_bits()),
+        Element::Single => to.iter_mut().zip(low).for_each(|(to, low)| *to = low.to_f32().to_bits()),
+        Element::Rounded => to.iter_mut().zip(low).for_each(|(to, low)| *to = rounded(low.to_f32()).to_bits()),
         Element::Pair => join_levels(to, low, high),
     }
 }
@@ -117,9 +150,9 @@ fn level<const WIDTH: usize>(to: &mut [u32; WIDTH], low: &[f32; WIDTH], high: &[
 const SQUARE: usize = 16;
 
 /// # Safety
-/// The part lies inside a live slice; its `deep` is 1.
+/// The part lies inside a live slice of `N`; its `deep` is 1.
 #[inline(always)]
-unsafe fn turned(panel: &mut [u32], part: &Part, width: usize, element: Element) {
+unsafe fn turned<N: Number>(panel: &mut [u32], part: &Part, width: usize, element: Element) {
     let steps = part.depth.div_ceil(element.depth());
     let mut square = [[0_u32; SQUARE]; SQUARE];
     for first in (0..width).step_by(SQUARE) {
@@ -130,7 +163,7 @@ unsafe fn turned(panel: &mut [u32], part: &Part, width: usize, element: Element)
                 *line = [0; SQUARE];
                 if first + n < part.lanes {
                     // SAFETY: the caller's promise.
-                    let lane = unsafe { part.lane(first + n) };
+                    let lane = unsafe { part.lane::<N>(first + n) };
                     let begin = top * element.depth();
                     let end = part.depth.min(begin + down * element.depth());
                     pack_line(&mut line[..down], &lane[begin..end], element);
@@ -161,32 +194,32 @@ fn transpose(square: &mut [[u32; SQUARE]; SQUARE]) {
 
 /// Elements of values that follow each other in depth.
 #[inline(always)]
-fn pack_line(to: &mut [u32], from: &[f32], element: Element) {
+fn pack_line<N: Number>(to: &mut [u32], from: &[N], element: Element) {
     match element {
-        Element::Single => to.iter_mut().zip(from).for_each(|(to, from)| *to = from.to_bits()),
-        Element::Rounded => to.iter_mut().zip(from).for_each(|(to, &from)| *to = rounded(from).to_bits()),
+        Element::Single => to.iter_mut().zip(from).for_each(|(to, from)| *to = from.to_f32().to_bits()),
+        Element::Rounded => to.iter_mut().zip(from).for_each(|(to, from)| *to = rounded(from.to_f32()).to_bits()),
         Element::Pair => join_neighbours(to, from),
     }
 }
 
 /// `to[n] = (low[n], high[n])`.
 #[inline(always)]
-fn join_levels(to: &mut [u32], low: &[f32], high: &[f32]) {
+fn join_levels<N: Number>(to: &mut [u32], low: &[N], high: &[N]) {
     #[cfg(target_arch = "x86_64")]
     if isa() == Isa::Avx512Bf16 {
         // SAFETY: the path was chosen for this processor.
         return unsafe { super::x86::join_levels(to, low, high) };
     }
-    for ((to, &low), &high) in to.iter_mut().zip(low).zip(high) {
-        *to = join(low, high);
+    for ((to, low), high) in to.iter_mut().zip(low).zip(high) {
+        *to = join(*low, *high);
     }
 }
 
 /// `to[n] = (from[2n], from[2n + 1])`, the last one with zero where `from` has an odd length.
 #[inline(always)]
-fn join_neighbours(mut to: &mut [u32], mut from: &[f32]) {
+fn join_neighbours<N: Number>(mut to: &mut [u32], mut from: &[N]) {
     #[cfg(target_arch = "x86_64")]
-    if isa() == Isa::Avx512Bf16 {
+    if isa() == Isa::Avx512Bf16 && !N::HALF {
         let whole = from.len() / 32 * 16;
         let (head, tail) = to.split_at_mut(whole);
         // SAFETY: the path was chosen for this processor.
@@ -198,12 +231,12 @@ fn join_neighbours(mut to: &mut [u32], mut from: &[f32]) {
         *to = join(low, high);
     }
     if let ([low], Some(to)) = (last, to.get_mut(pairs.len())) {
-        *to = join(*low, 0.0);
+        *to = join(*low, N::default());
     }
 }
 
 /// The pair of two values, the first in the lower half.
 #[inline(always)]
-fn join(low: f32, high: f32) -> u32 {
-    rounded(low).to_bits() >> 16 | rounded(high).to_bits()
+fn join<N: Number>(low: N, high: N) -> u32 {
+    u32::from(low.half_bits()) | u32::from(high.half_bits()) << 16
 }

@@ -4,13 +4,14 @@ use std::arch::x86_64::{
     __m256, __m512, __m512bh, __m512i, _mm256_add_ps, _mm256_cvtss_f32, _mm256_fmadd_ps, _mm256_loadu_ps,
     _mm256_set1_ps, _mm256_setzero_ps, _mm256_storeu_ps, _mm512_add_ps, _mm512_cvtne2ps_pbh, _mm512_cvtss_f32,
     _mm512_dpbf16_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_mask_storeu_epi32,
-    _mm512_maskz_loadu_ps, _mm512_permutexvar_epi16, _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512,
-    _mm512_shuffle_i32x4, _mm512_storeu_ps, _mm512_storeu_si512, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64,
-    _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
+    _mm512_maskz_loadu_epi16, _mm512_maskz_loadu_ps, _mm512_permutex2var_epi16, _mm512_permutexvar_epi16,
+    _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512, _mm512_shuffle_i32x4, _mm512_storeu_ps,
+    _mm512_storeu_si512, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
 };
 
 use super::STEPS;
 use super::tile::{Element, Tile};
+use crate::number::Number;
 
 /// 24 of the 32 registers hold sums.
 pub(super) const AVX512: Tile =
@@ -87,31 +88,36 @@ pub(super) unsafe fn avx2_roof(rounds: usize, seed: f32) -> f32 {
 /// # Safety
 /// The processor has AVX-512F, AVX-512BW and AVX512-BF16.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-pub(super) unsafe fn join_levels(to: &mut [u32], low: &[f32], high: &[f32]) {
-    // SAFETY: 512 bits of bfloat16 and of small integers are the same.
-    let order = unsafe { std::mem::transmute::<[u16; 32], __m512i>(INTERLEAVED) };
+pub(super) unsafe fn join_levels<N: Number>(to: &mut [u32], low: &[N], high: &[N]) {
     for (to, (low, high)) in to.chunks_mut(16).zip(low.chunks(16).zip(high.chunks(16))) {
         let mask = u16::MAX >> (16 - to.len());
-        // SAFETY: the mask keeps to the chunks; as above.
+        // SAFETY: the mask keeps to the chunks, which hold what `N` says; registers have no invalid content.
         unsafe {
-            let [low, high] = [low, high].map(|from| _mm512_maskz_loadu_ps(mask, from.as_ptr()));
-            let halves = std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low));
-            let joined = _mm512_permutexvar_epi16(order, halves);
+            let joined = if N::HALF {
+                let [low, high] = [low, high].map(|x| _mm512_maskz_loadu_epi16(u32::from(mask), x.as_ptr().cast()));
+                let order = std::mem::transmute::<[u16; 32], __m512i>(const { by_turns(32) });
+                _mm512_permutex2var_epi16(low, order, high)
+            } else {
+                let [low, high] = [low, high].map(|x| _mm512_maskz_loadu_ps(mask, x.as_ptr().cast()));
+                let halves = std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low));
+                let order = std::mem::transmute::<[u16; 32], __m512i>(const { by_turns(16) });
+                _mm512_permutexvar_epi16(order, halves)
+            };
             _mm512_mask_storeu_epi32(to.as_mut_ptr().cast(), mask, joined);
         }
     }
 }
 
-/// Places that take two halves of a register by turns.
-const INTERLEAVED: [u16; 32] = {
+/// Places of a first half and of a second that begins `apart` places later, by turns.
+const fn by_turns(apart: u16) -> [u16; 32] {
     let mut order = [0; 32];
     let mut n = 0;
     while n < 16 {
-        (order[2 * n], order[2 * n + 1]) = (n as u16, n as u16 + 16);
+        (order[2 * n], order[2 * n + 1]) = (n as u16, n as u16 + apart);
         n += 1;
     }
     order
-};
+}
 
 /// Swaps rows and columns.
 ///
@@ -158,11 +164,13 @@ pub(super) unsafe fn transpose(square: &mut [[u32; 16]; 16]) {
 /// # Safety
 /// The processor has AVX-512F and AVX512-BF16.
 #[target_feature(enable = "avx512f,avx512bf16")]
-pub(super) unsafe fn join_neighbours(to: &mut [u32], from: &[f32]) {
+pub(super) unsafe fn join_neighbours<N: Number>(to: &mut [u32], from: &[N]) {
+    debug_assert!(!N::HALF, "pairs of bfloat16 are copied");
     for (to, from) in to.as_chunks_mut::<16>().0.iter_mut().zip(from.as_chunks::<32>().0) {
-        // SAFETY: a chunk of `from` holds 32 values; 512 bits of bfloat16 are 512 bits of integers.
+        // SAFETY: a chunk of `from` holds 32 f32; 512 bits of bfloat16 are 512 bits of integers.
         unsafe {
-            let (low, high) = (_mm512_loadu_ps(from.as_ptr()), _mm512_loadu_ps(from.as_ptr().add(16)));
+            let from = from.as_ptr().cast::<f32>();
+            let (low, high) = (_mm512_loadu_ps(from), _mm512_loadu_ps(from.add(16)));
             let pairs = std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low));
             _mm512_storeu_si512(to.as_mut_ptr().cast(), pairs);
         }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
 mod attention;
+mod halves;
 mod hostile;
 mod isa;
 mod layers;

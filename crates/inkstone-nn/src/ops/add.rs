@@ -10,7 +10,7 @@ use burn::tensor::Tensor;
 use inkstone_kernels as kernels;
 
 use super::buffers::Buffer;
-use super::fused::{contiguous, values};
+use super::stored::{contiguous, values};
 use super::{gradients, is_cpu};
 
 /// `x[n, e] + y[n, e]`.

@@ -13,8 +13,9 @@ use inkstone_kernels::{AttentionGrads, AttentionSaved, Precision};
 
 use super::RopeAngles;
 use super::buffers::Buffer;
-use super::fused::{self, Fused, contiguous, values};
+use super::fused::{self, Fused, Product};
 use super::gradients;
+use super::stored::{Stored, alike, compact, contiguous, stored, typed, values};
 
 #[derive(Debug)]
 struct LinearBackward;
@@ -22,27 +23,43 @@ struct LinearBackward;
 impl Backward<Flex, 2> for LinearBackward {
     type State = (FlexTensor, FlexTensor, Precision);
 
+    /// The gradient of the input is kept in the form that the input has.
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let dy = gradients::consume(grads, &ops);
+        let dy = gradients::consume_any(grads, &ops);
         let (x, w, precision) = &ops.state;
         let shape = fused::linear_shape(x, w);
         if gradients::wanted(&ops, 0) {
-            let dx = if let Some(mut sum) = gradients::take(grads, &ops, 0) {
-                kernels::add_linear_grad_input(sum.storage_mut(), values(&dy), values(w), shape, *precision);
-                sum
-            } else {
-                let mut dx = Buffer::new(shape.rows * shape.inputs);
-                kernels::linear_grad_input(&mut dx, values(&dy), values(w), shape, *precision);
-                dx.into_tensor([shape.rows, shape.inputs])
-            };
+            let sum = gradients::take(grads, &ops, 0);
+            let dx = typed!(dy, M => input_gradient(sum, stored::<M>(&dy), (x, w), *precision));
             gradients::register(grads, &ops, 0, dx);
         }
         if gradients::wanted(&ops, 1) {
             let mut dw = Buffer::new(shape.outputs * shape.inputs);
-            kernels::linear_grad_weight(&mut dw, values(&dy), values(x), shape, *precision);
+            typed!(dy, M => typed!(x, N => {
+                kernels::linear_grad_weight(&mut dw, stored::<M>(&dy), stored::<N>(x), shape, *precision);
+            }));
             gradients::register(grads, &ops, 1, dw.into_tensor([shape.outputs, shape.inputs]));
         }
     }
+}
+
+/// The gradient of a product's input, added to `sum` where others found a part of it.
+fn input_gradient<M: Stored>(
+    sum: Option<FlexTensor>,
+    dy: &[M],
+    (x, w): (&FlexTensor, &FlexTensor),
+    precision: Precision,
+) -> FlexTensor {
+    let shape = fused::linear_shape(x, w);
+    if let Some(mut sum) = sum {
+        typed!(sum, N => kernels::add_linear_grad_input(sum.storage_mut::<N>(), dy, values(w), shape, precision));
+        return sum;
+    }
+    typed!(x, N => {
+        let mut dx = Buffer::<N>::new(shape.rows * shape.inputs);
+        kernels::linear_grad_input(&mut *dx, dy, values(w), shape, precision);
+        dx.into_shaped(x.shape())
+    })
 }
 
 #[derive(Debug)]
@@ -69,10 +86,12 @@ impl Backward<Flex, 2> for RmsNormBackward {
     type State = (FlexTensor, FlexTensor, f32);
 
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let dy = gradients::consume(grads, &ops);
+        let dy = gradients::consume_any(grads, &ops);
         let (x, weight, eps) = &ops.state;
         let (mut dx, mut dweight) = (Buffer::new(values(x).len()), Buffer::new(values(weight).len()));
-        kernels::rms_norm_backward(&mut dx, &mut dweight, values(&dy), values(x), values(weight), *eps);
+        typed!(dy, N => {
+            kernels::rms_norm_backward(&mut dx, &mut dweight, stored::<N>(&dy), values(x), values(weight), *eps);
+        });
         gradients::register(grads, &ops, 0, dx.into_tensor(x.shape().dims::<2>()));
         gradients::register(grads, &ops, 1, dweight.into_tensor(weight.shape().dims::<1>()));
     }
@@ -85,14 +104,17 @@ impl Backward<Flex, 2> for SwigluBackward {
     type State = (FlexTensor, FlexTensor);
 
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let dy = gradients::consume(grads, &ops);
+        let dy = gradients::consume_any(grads, &ops);
         let (gate, up) = &ops.state;
-        let size = values(gate).len();
-        let (mut dgate, mut dup) = (Buffer::new(size), Buffer::new(size));
-        kernels::swiglu_backward(&mut dgate, &mut dup, values(&dy), values(gate), values(up));
-        let shape = gate.shape().dims::<2>();
-        gradients::register(grads, &ops, 0, dgate.into_tensor(shape));
-        gradients::register(grads, &ops, 1, dup.into_tensor(shape));
+        let [dy, gate, up] = alike([dy, gate.clone(), up.clone()]);
+        let size = gate.shape().num_elements();
+        let [dgate, dup] = typed!(gate, N => {
+            let (mut dgate, mut dup) = (Buffer::<N>::new(size), Buffer::<N>::new(size));
+            kernels::swiglu_backward(&mut *dgate, &mut *dup, stored(&dy), stored(&gate), stored(&up));
+            [dgate, dup].map(|gradient| gradient.into_shaped(gate.shape()))
+        });
+        gradients::register(grads, &ops, 0, dgate);
+        gradients::register(grads, &ops, 1, dup);
     }
 }
 
@@ -103,7 +125,7 @@ impl Backward<Flex, 1> for RopeBackward {
     type State = RopeAngles;
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let dy = gradients::consume(grads, &ops);
+        let dy = gradients::consume_any(grads, &ops);
         gradients::register(grads, &ops, 0, fused::rotate(dy, &ops.state, true));
     }
 }
@@ -125,19 +147,22 @@ impl Backward<Flex, 3> for AttentionBackward {
     type State = AttentionState;
 
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let dout = gradients::consume(grads, &ops);
+        let dout = gradients::consume_any(grads, &ops);
         let AttentionState { qkv: [q, k, v], out, lse, starts, how } = &ops.state;
-        let shape = fused::attention_shape(q, k, *how);
-        let saved = AttentionSaved { q: values(q), k: values(k), v: values(v), out: values(out), lse, starts };
-        let [mut dq, mut dk, mut dv] = [q, k, v].map(|x| Buffer::new(values(x).len()));
-        kernels::attention_backward(
-            AttentionGrads { dq: &mut dq, dk: &mut dk, dv: &mut dv },
-            values(&dout),
-            saved,
-            shape,
-        );
-        for (n, (gradient, input)) in [dq, dk, dv].into_iter().zip([q, k, v]).enumerate() {
-            gradients::register(grads, &ops, n, gradient.into_tensor(input.shape().dims::<4>()));
+        let [dout, q, k, v, out] = alike([dout, q.clone(), k.clone(), v.clone(), out.clone()]);
+        let shape = fused::attention_shape(&q, &k, *how);
+        let found = typed!(q, N => {
+            let [q, k, v, out] = [&q, &k, &v, &out].map(stored::<N>);
+            let [mut dq, mut dk, mut dv] = [q, k, v].map(|x| Buffer::<N>::new(x.len()));
+            let saved = AttentionSaved { q, k, v, out, lse, starts };
+            let found = AttentionGrads { dq: &mut *dq, dk: &mut *dk, dv: &mut *dv };
+            kernels::attention_backward(found, stored(&dout), saved, shape);
+            let [b, t, s] = [shape.batch, shape.queries, shape.keys];
+            let of = |length, heads| [b, length, heads, shape.head_dim];
+            [dq.into_tensor(of(t, shape.heads)), dk.into_tensor(of(s, shape.kv_heads)), dv.into_tensor(of(s, shape.kv_heads))]
+        });
+        for (n, gradient) in found.into_iter().enumerate() {
+            gradients::register(grads, &ops, n, gradient);
         }
     }
 }
@@ -161,15 +186,15 @@ impl Backward<Flex, 1> for CrossEntropyBackward {
 }
 
 impl<C: CheckpointStrategy> Fused for Autodiff<Flex, C> {
-    fn linear(x: FloatTensor<Self>, w: FloatTensor<Self>, precision: Precision) -> FloatTensor<Self> {
+    fn linear(x: FloatTensor<Self>, w: FloatTensor<Self>, how: Product) -> FloatTensor<Self> {
         let ((x, x_node), (w, w_node)) = (x.into_parts(), w.into_parts());
-        let (x, w) = (contiguous(x), contiguous(w));
+        let (x, w) = (compact(x), contiguous(w));
         match LinearBackward.prepare::<C>([x_node, w_node]).compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
-                let y = Flex::linear(x.clone(), w.clone(), precision);
-                prep.finish((x, w, precision), y)
+                let y = Flex::linear(x.clone(), w.clone(), how);
+                prep.finish((x, w, how.precision), y)
             }
-            OpsKind::UnTracked(prep) => prep.finish(Flex::linear(x, w, precision)),
+            OpsKind::UnTracked(prep) => prep.finish(Flex::linear(x, w, how)),
         }
     }
 
@@ -183,21 +208,21 @@ impl<C: CheckpointStrategy> Fused for Autodiff<Flex, C> {
         }
     }
 
-    fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, eps: f32) -> FloatTensor<Self> {
+    fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, how: (f32, Precision)) -> FloatTensor<Self> {
         let ((x, x_node), (weight, weight_node)) = (x.into_parts(), weight.into_parts());
         let (x, weight) = (contiguous(x), contiguous(weight));
         match RmsNormBackward.prepare::<C>([x_node, weight_node]).compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
-                let y = Flex::rms_norm(x.clone(), weight.clone(), eps);
-                prep.finish((x, weight, eps), y)
+                let y = Flex::rms_norm(x.clone(), weight.clone(), how);
+                prep.finish((x, weight, how.0), y)
             }
-            OpsKind::UnTracked(prep) => prep.finish(Flex::rms_norm(x, weight, eps)),
+            OpsKind::UnTracked(prep) => prep.finish(Flex::rms_norm(x, weight, how)),
         }
     }
 
     fn swiglu(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self> {
         let ((gate, gate_node), (up, up_node)) = (gate.into_parts(), up.into_parts());
-        let (gate, up) = (contiguous(gate), contiguous(up));
+        let [gate, up] = alike([gate, up]);
         match SwigluBackward.prepare::<C>([gate_node, up_node]).compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
                 let y = Flex::swiglu(gate.clone(), up.clone());
@@ -226,11 +251,11 @@ impl<C: CheckpointStrategy> Fused for Autodiff<Flex, C> {
         how: (f32, Precision),
     ) -> FloatTensor<Self> {
         let ((q, q_node), (k, k_node), (v, v_node)) = (q.into_parts(), k.into_parts(), v.into_parts());
-        let (q, k, v) = (contiguous(q), contiguous(k), contiguous(v));
-        let (out, lse) = fused::attention(&q, &k, &v, &starts, how);
+        let qkv = alike([q, k, v]);
+        let (out, lse) = fused::attention(&qkv, &starts, how);
         match AttentionBackward.prepare::<C>([q_node, k_node, v_node]).compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
-                let state = AttentionState { qkv: [q, k, v], out: out.clone(), lse: lse.into(), starts, how };
+                let state = AttentionState { qkv, out: out.clone(), lse: lse.into(), starts, how };
                 prep.finish(state, out)
             }
             OpsKind::UnTracked(prep) => prep.finish(out),

@@ -10,7 +10,7 @@ use burn::tensor::Tensor;
 use inkstone_kernels as kernels;
 
 use super::buffers::Buffer;
-use super::fused::{contiguous, values};
+use super::stored::{contiguous, values};
 use super::{composed, gradients, is_cpu};
 
 /// `y[n, :] = x[n, :] + bias`.

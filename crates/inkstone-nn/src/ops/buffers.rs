@@ -5,13 +5,16 @@
 //! tensor is dropped. All that is in use or kept never exceeds [`SLACK`] times the most that was ever in use at once.
 
 use std::collections::BTreeMap;
+use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, PoisonError};
 
 use burn::backend::flex::{FlexTensor, Layout};
-use burn::tensor::{AllocationProperty, Bytes, DType, Shape};
+use burn::tensor::{AllocationProperty, Bytes, Shape};
 use cubecl_environment::bytes::{AccessError, AccessPolicy, AllocationController};
+
+use super::stored::Stored;
 
 /// Smaller buffers are the allocator's business.
 const SMALLEST: usize = 1 << 14;
@@ -21,7 +24,7 @@ const SLACK: f64 = 1.25;
 
 static KEPT: Mutex<Kept> = Mutex::new(Kept { by_length: BTreeMap::new(), kept: 0, used: 0, peak: 0 });
 
-/// Buffers that wait, by their length; counts are of elements.
+/// Buffers that wait, by their length; counts are of words of 32 bits.
 struct Kept {
     by_length: BTreeMap<usize, Vec<Vec<f32>>>,
     kept: usize,
@@ -67,49 +70,59 @@ fn kept() -> std::sync::MutexGuard<'static, Kept> {
 
 /// Numbers to be written, with whatever they held before.
 #[derive(Debug)]
-pub(super) struct Buffer(Vec<f32>);
+pub(super) struct Buffer<N: Stored> {
+    words: Vec<f32>,
+    length: usize,
+    holds: PhantomData<N>,
+}
 
-impl Buffer {
+impl<N: Stored> Buffer<N> {
     /// `length` numbers without a meaning.
     pub(super) fn new(length: usize) -> Self {
-        let reused = if length < SMALLEST { None } else { kept().take(length) };
-        Self(reused.unwrap_or_else(|| vec![0.0; length]))
+        let words = (length * size_of::<N>()).div_ceil(size_of::<f32>());
+        let reused = if words < SMALLEST { None } else { kept().take(words) };
+        Self { words: reused.unwrap_or_else(|| vec![0.0; words]), length, holds: PhantomData }
     }
 
     /// The tensor of these numbers, without a copy.
-    #[allow(unsafe_code, reason = "the tensor library takes foreign memory on its maker's word")]
     pub(super) fn into_tensor<const D: usize>(self, shape: [usize; D]) -> FlexTensor {
-        let bytes = self.0.len() * size_of::<f32>();
-        debug_assert_eq!(self.0.len(), shape.iter().product::<usize>());
+        self.into_shaped(Shape::from(shape))
+    }
+
+    /// [`Self::into_tensor`] of any number of axes.
+    #[allow(unsafe_code, reason = "the tensor library takes foreign memory on its maker's word")]
+    pub(super) fn into_shaped(self, shape: Shape) -> FlexTensor {
+        let bytes = self.length * size_of::<N>();
+        debug_assert_eq!(self.length, shape.num_elements());
         // SAFETY: all of the controller's memory is initialised: it is a vector of numbers.
         let bytes = unsafe { Bytes::from_controller(Box::new(self), bytes) };
-        FlexTensor::new(bytes, Layout::contiguous(Shape::from(shape)), DType::F32)
+        FlexTensor::new(bytes, Layout::contiguous(shape), N::dtype())
     }
 }
 
-impl Drop for Buffer {
+impl<N: Stored> Drop for Buffer<N> {
     fn drop(&mut self) {
-        if self.0.len() >= SMALLEST {
-            kept().give(std::mem::take(&mut self.0));
+        if self.words.len() >= SMALLEST {
+            kept().give(std::mem::take(&mut self.words));
         }
     }
 }
 
-impl Deref for Buffer {
-    type Target = [f32];
-    fn deref(&self) -> &[f32] {
-        &self.0
+impl<N: Stored> Deref for Buffer<N> {
+    type Target = [N];
+    fn deref(&self) -> &[N] {
+        &bytemuck::cast_slice(&self.words)[..self.length]
     }
 }
 
-impl DerefMut for Buffer {
-    fn deref_mut(&mut self) -> &mut [f32] {
-        &mut self.0
+impl<N: Stored> DerefMut for Buffer<N> {
+    fn deref_mut(&mut self) -> &mut [N] {
+        &mut bytemuck::cast_slice_mut(&mut self.words)[..self.length]
     }
 }
 
 #[allow(unsafe_code, reason = "the tensor library sees memory as bytes")]
-impl AllocationController for Buffer {
+impl<N: Stored> AllocationController for Buffer<N> {
     fn alloc_align(&self) -> usize {
         align_of::<f32>()
     }
@@ -119,7 +132,7 @@ impl AllocationController for Buffer {
     }
 
     unsafe fn memory_mut(&mut self, _: AccessPolicy) -> Result<&mut [MaybeUninit<u8>], AccessError> {
-        let (pointer, length) = (self.0.as_mut_ptr().cast(), self.0.len() * size_of::<f32>());
+        let (pointer, length) = (self.words.as_mut_ptr().cast(), self.words.len() * size_of::<f32>());
         // SAFETY: the vector's own memory, borrowed with it; the caller writes initialised bytes only, and every
         // pattern of bytes is a number.
         Ok(unsafe { std::slice::from_raw_parts_mut(pointer, length) })
@@ -127,7 +140,7 @@ impl AllocationController for Buffer {
 
     fn memory(&self, _: AccessPolicy) -> Result<&[MaybeUninit<u8>], AccessError> {
         // SAFETY: the vector's own memory, borrowed with it.
-        Ok(unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast(), self.0.len() * size_of::<f32>()) })
+        Ok(unsafe { std::slice::from_raw_parts(self.words.as_ptr().cast(), self.words.len() * size_of::<f32>()) })
     }
 }
 

@@ -14,7 +14,7 @@ use inkstone_kernels as kernels;
 use inkstone_kernels::{LinearShape, Precision};
 
 use super::buffers::Buffer;
-use super::fused::{contiguous, values};
+use super::stored::{contiguous, values};
 use super::{composed, gradients, is_cpu};
 
 /// `y[n, o] = x[n, i] · w[i, o]`.
@@ -40,8 +40,8 @@ impl Fused for Flex {
     fn conv1d(x: FlexTensor, w: FlexTensor, precision: Precision) -> FlexTensor {
         let (x, w) = (contiguous(x), contiguous(w));
         let shape = reversed(&x, &w);
-        let mut y = Buffer::new(shape.rows * shape.inputs);
-        kernels::linear_grad_input(&mut y, values(&x), values(&w), shape, precision);
+        let mut y = Buffer::<f32>::new(shape.rows * shape.inputs);
+        kernels::linear_grad_input(&mut *y, values(&x), values(&w), shape, precision);
         y.into_tensor([shape.rows, shape.inputs])
     }
 }
@@ -57,8 +57,8 @@ impl Backward<Flex, 2> for Conv1dBackward {
         let (x, w, precision) = &ops.state;
         let shape = reversed(x, w);
         if gradients::wanted(&ops, 0) {
-            let mut dx = Buffer::new(values(x).len());
-            kernels::linear(&mut dx, values(&dy), values(w), shape, *precision);
+            let mut dx = Buffer::<f32>::new(values(x).len());
+            kernels::linear(&mut *dx, values(&dy), values(w), shape, *precision);
             gradients::register(grads, &ops, 0, dx.into_tensor(x.shape().dims::<2>()));
         }
         if gradients::wanted(&ops, 1) {

@@ -11,13 +11,14 @@ use inkstone_kernels::{AttentionShape, LinearShape, Precision, RopeShape};
 
 use super::RopeAngles;
 use super::buffers::Buffer;
+use super::stored::{alike, compact, contiguous, stored, typed, values};
 
 /// The fused operations; documented at the functions of [`super`].
 #[backend_extension(Flex, Autodiff)]
 pub(super) trait Fused: Backend {
-    fn linear(x: FloatTensor<Self>, w: FloatTensor<Self>, precision: Precision) -> FloatTensor<Self>;
+    fn linear(x: FloatTensor<Self>, w: FloatTensor<Self>, how: Product) -> FloatTensor<Self>;
     fn embedding(table: FloatTensor<Self>, ids: Arc<[u32]>) -> FloatTensor<Self>;
-    fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, eps: f32) -> FloatTensor<Self>;
+    fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, how: (f32, Precision)) -> FloatTensor<Self>;
     fn swiglu(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self>;
     fn rope(x: FloatTensor<Self>, angles: RopeAngles) -> FloatTensor<Self>;
     fn attention(
@@ -30,13 +31,24 @@ pub(super) trait Fused: Backend {
     fn cross_entropy(logits: FloatTensor<Self>, labels: Arc<[i32]>, losses: Arc<Mutex<Vec<f32>>>) -> FloatTensor<Self>;
 }
 
+/// How a product is computed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Product {
+    /// Precision of the operands.
+    pub(super) precision: Precision,
+    /// What the result is kept in.
+    pub(super) output: Precision,
+}
+
 impl Fused for Flex {
-    fn linear(x: FlexTensor, w: FlexTensor, precision: Precision) -> FlexTensor {
-        let (x, w) = (contiguous(x), contiguous(w));
+    fn linear(x: FlexTensor, w: FlexTensor, how: Product) -> FlexTensor {
+        let (x, w) = (compact(x), contiguous(w));
         let shape = linear_shape(&x, &w);
-        let mut y = Buffer::new(shape.rows * shape.outputs);
-        kernels::linear(&mut y, values(&x), values(&w), shape, precision);
-        y.into_tensor([shape.rows, shape.outputs])
+        typed!(how.output, M => {
+            let mut y = Buffer::<M>::new(shape.rows * shape.outputs);
+            typed!(x, N => kernels::linear(&mut *y, stored::<N>(&x), values(&w), shape, how.precision));
+            y.into_tensor([shape.rows, shape.outputs])
+        })
     }
 
     fn embedding(table: FlexTensor, ids: Arc<[u32]>) -> FlexTensor {
@@ -47,18 +59,22 @@ impl Fused for Flex {
         y.into_tensor([ids.len(), width])
     }
 
-    fn rms_norm(x: FlexTensor, weight: FlexTensor, eps: f32) -> FlexTensor {
+    fn rms_norm(x: FlexTensor, weight: FlexTensor, (eps, output): (f32, Precision)) -> FlexTensor {
         let (x, weight) = (contiguous(x), contiguous(weight));
-        let mut y = Buffer::new(values(&x).len());
-        kernels::rms_norm(&mut y, values(&x), values(&weight), eps);
-        y.into_tensor(x.shape().dims::<2>())
+        typed!(output, N => {
+            let mut y = Buffer::<N>::new(values(&x).len());
+            kernels::rms_norm(&mut *y, values(&x), values(&weight), eps);
+            y.into_shaped(x.shape())
+        })
     }
 
     fn swiglu(gate: FlexTensor, up: FlexTensor) -> FlexTensor {
-        let (gate, up) = (contiguous(gate), contiguous(up));
-        let mut y = Buffer::new(values(&gate).len());
-        kernels::swiglu(&mut y, values(&gate), values(&up));
-        y.into_tensor(gate.shape().dims::<2>())
+        let [gate, up] = alike([gate, up]);
+        typed!(gate, N => {
+            let mut y = Buffer::<N>::new(stored::<N>(&gate).len());
+            kernels::swiglu(&mut *y, stored(&gate), stored(&up));
+            y.into_shaped(gate.shape())
+        })
     }
 
     fn rope(x: FlexTensor, angles: RopeAngles) -> FlexTensor {
@@ -66,7 +82,7 @@ impl Fused for Flex {
     }
 
     fn attention(q: FlexTensor, k: FlexTensor, v: FlexTensor, starts: Arc<[u32]>, how: (f32, Precision)) -> FlexTensor {
-        attention(&contiguous(q), &contiguous(k), &contiguous(v), &starts, how).0
+        attention(&alike([q, k, v]), &starts, how).0
     }
 
     fn cross_entropy(logits: FlexTensor, labels: Arc<[i32]>, losses: Arc<Mutex<Vec<f32>>>) -> FlexTensor {
@@ -76,27 +92,24 @@ impl Fused for Flex {
 
 /// `x` turned by the angles, or turned back; in its own buffer when nobody else holds it.
 pub(super) fn rotate(x: FlexTensor, angles: &RopeAngles, inverse: bool) -> FlexTensor {
-    let mut x = contiguous(x);
+    let mut x = compact(x);
     let [batch, length, heads, head_dim] = x.shape().dims();
     debug_assert_eq!(angles.half * 2, head_dim);
     let shape = RopeShape { batch, length, heads, head_dim };
-    kernels::rope(x.storage_mut::<f32>(), &angles.cos, &angles.sin, shape, inverse);
+    typed!(x, N => kernels::rope(x.storage_mut::<N>(), &angles.cos, &angles.sin, shape, inverse));
     x
 }
 
-/// The output `[b, t, h, d]` and the log-sum-exp `[b, h, t]`; `how` as for [`attention_shape`].
-pub(super) fn attention(
-    q: &FlexTensor,
-    k: &FlexTensor,
-    v: &FlexTensor,
-    starts: &[u32],
-    how: (f32, Precision),
-) -> (FlexTensor, Vec<f32>) {
+/// The output `[b, t, h, d]` of queries, keys and values in one form, and the log-sum-exp `[b, h, t]`; `how` as for [`attention_shape`].
+pub(super) fn attention([q, k, v]: &[FlexTensor; 3], starts: &[u32], how: (f32, Precision)) -> (FlexTensor, Vec<f32>) {
     let shape = attention_shape(q, k, how);
-    let mut out = Buffer::new(values(q).len());
     let mut lse = vec![0.0; shape.batch * shape.heads * shape.queries];
-    kernels::attention(&mut out, &mut lse, (values(q), values(k), values(v)), starts, shape);
-    (out.into_tensor(q.shape().dims::<4>()), lse)
+    let out = typed!(q, N => {
+        let mut out = Buffer::<N>::new(stored::<N>(q).len());
+        kernels::attention(&mut *out, &mut lse, (stored(q), stored(k), stored(v)), starts, shape);
+        out.into_shaped(q.shape())
+    });
+    (out, lse)
 }
 
 /// `how` is the factor on the scores and the precision of products.
@@ -120,17 +133,6 @@ pub(super) fn cross_entropy(logits: &FlexTensor, labels: &[i32], losses: &Mutex<
 pub(super) fn linear_shape(x: &FlexTensor, w: &FlexTensor) -> LinearShape {
     let ([rows, inputs], [outputs, _]) = (x.shape().dims(), w.shape().dims());
     LinearShape { rows, inputs, outputs }
-}
-
-/// The tensor with its elements in order and nothing else in its buffer.
-pub(crate) fn contiguous(x: FlexTensor) -> FlexTensor {
-    let whole = x.is_contiguous() && x.layout().start_offset() == 0 && x.bytes().len() == x.shape().num_elements() * 4;
-    if whole { x } else { x.to_contiguous() }
-}
-
-/// The values of a contiguous tensor of f32.
-pub(super) fn values(x: &FlexTensor) -> &[f32] {
-    x.as_slice::<f32>().expect("invariant: tensors of the models are f32, and made contiguous before")
 }
 
 /// A tensor of one dimension that takes the vector over.

@@ -11,7 +11,7 @@ use inkstone_kernels as kernels;
 use inkstone_kernels::Gelu;
 
 use super::buffers::Buffer;
-use super::fused::{contiguous, values};
+use super::stored::{contiguous, values};
 use super::{composed, gradients, is_cpu};
 
 /// `gelu(x)` (arXiv:1606.08415, section 2).

@@ -11,7 +11,7 @@ use inkstone_kernels as kernels;
 use inkstone_kernels::LayerNormGrads;
 
 use super::buffers::Buffer;
-use super::fused::{contiguous, values};
+use super::stored::{contiguous, values};
 use super::{composed, gradients, is_cpu};
 
 /// `y[n, :] = (x[n, :] − mean) / √(variance + eps) · weight + bias` (arXiv:1607.06450, section 3).

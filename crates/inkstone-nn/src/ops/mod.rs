@@ -15,6 +15,7 @@ mod fused;
 mod gelu;
 mod gradients;
 mod layer_norm;
+mod stored;
 
 use std::sync::{Arc, Mutex};
 
@@ -22,8 +23,9 @@ use burn::backend::{Dispatch, DispatchDevice};
 use burn::tensor::{Device, Tensor};
 use inkstone_kernels::Precision;
 
-use fused::Fused;
-pub(crate) use fused::{contiguous, flat};
+pub(crate) use fused::flat;
+use fused::{Fused, Product};
+pub(crate) use stored::contiguous;
 
 pub use add::add;
 pub use attention::{Attention, Bias, Mask, append, attention, attention_over};
@@ -37,12 +39,18 @@ fn is_cpu(device: &Device) -> bool {
     matches!(device.clone().without_autodiff().as_dispatch(), DispatchDevice::Flex(_))
 }
 
-/// `y[n, o] = x[n, i] · w[o, i]ᵀ`.
+/// `y[n, o] = x[n, i] · w[o, i]ᵀ`, kept in f32.
 pub fn linear(x: Tensor<2>, w: Tensor<2>, precision: Precision) -> Tensor<2> {
+    linear_to(x, w, precision, Precision::F32)
+}
+
+/// [`linear`], kept in `output`: what goes into another product in bfloat16 loses nothing by being kept so.
+pub fn linear_to(x: Tensor<2>, w: Tensor<2>, precision: Precision, output: Precision) -> Tensor<2> {
     if !is_cpu(&x.device()) {
         return composed::linear(x, w);
     }
-    Tensor::from_dispatch(<Dispatch as Fused>::linear(x.into_dispatch(), w.into_dispatch(), precision))
+    let how = Product { precision, output };
+    Tensor::from_dispatch(<Dispatch as Fused>::linear(x.into_dispatch(), w.into_dispatch(), how))
 }
 
 /// `y[n, :] = table[ids[n], :]`.
@@ -53,12 +61,18 @@ pub fn embedding(table: Tensor<2>, ids: Arc<[u32]>) -> Tensor<2> {
     Tensor::from_dispatch(<Dispatch as Fused>::embedding(table.into_dispatch(), ids))
 }
 
-/// `y[n, :] = x[n, :] / rms(x[n, :]) · weight` (arXiv:1910.07467, equation 4).
+/// `y[n, :] = x[n, :] / rms(x[n, :]) · weight` (arXiv:1910.07467, equation 4), kept in f32.
 pub fn rms_norm(x: Tensor<2>, weight: Tensor<1>, eps: f32) -> Tensor<2> {
+    rms_norm_to(x, weight, eps, Precision::F32)
+}
+
+/// [`rms_norm`], kept in `output`.
+pub fn rms_norm_to(x: Tensor<2>, weight: Tensor<1>, eps: f32, output: Precision) -> Tensor<2> {
     if !is_cpu(&x.device()) {
         return composed::rms_norm(x, weight, eps);
     }
-    Tensor::from_dispatch(<Dispatch as Fused>::rms_norm(x.into_dispatch(), weight.into_dispatch(), eps))
+    let how = (eps, output);
+    Tensor::from_dispatch(<Dispatch as Fused>::rms_norm(x.into_dispatch(), weight.into_dispatch(), how))
 }
 
 /// `silu(gate) · up` (arXiv:2002.05202).
