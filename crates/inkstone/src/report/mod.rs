@@ -41,6 +41,7 @@ fn render(report: &RunReport) -> anyhow::Result<String> {
         "graph": graph::draw(&report.stages),
         "sources": report.stages.iter().filter_map(sources).collect::<Vec<_>>(),
         "costs": report.stages.iter().map(cost).collect::<Vec<_>>(),
+        "total": total(&report.stages),
         "recipe_toml": last.map(|manifest| manifest.recipe_toml.as_str()),
     });
     Ok(environment.get_template("report.html")?.render(minijinja::Value::from(minijinja::value::Serde(page)))?)
@@ -196,15 +197,32 @@ fn cost(stage: &StageReport) -> Cost {
         name: stage.name.clone(),
         kind: manifest.kind.clone(),
         cached: stage.cached,
-        seconds: compare(Some(manifest.cost.seconds), predicted("seconds"), duration),
-        memory: compare(peak, predicted("peak_bytes"), |n| bytes(n as u64)),
+        seconds: compare(Some(manifest.cost.seconds), predicted("seconds"), SHORT, duration),
+        memory: compare(peak, predicted("peak_bytes"), SMALL, |n| bytes(n as u64)),
         bytes: bytes(stage.artifact.bytes()),
     }
 }
 
-fn compare(measured: Option<f64>, predicted: Option<f64>, show: impl Fn(f64) -> String) -> Compared {
+/// The time of all stages that were foreseen and not cached.
+fn total(stages: &[StageReport]) -> Compared {
+    let pair = |stage: &StageReport| {
+        let manifest = &stage.artifact.manifest;
+        let predicted = manifest.predicted.as_ref()?.get("seconds")?.as_f64()?;
+        (!stage.cached).then_some((manifest.cost.seconds, predicted))
+    };
+    let (measured, predicted): (Vec<f64>, Vec<f64>) = stages.iter().filter_map(pair).unzip();
+    compare(Some(measured.iter().sum()), Some(predicted.iter().sum()), SHORT, duration)
+}
+
+/// Seconds below which start and end weigh more than the work.
+const SHORT: f64 = 1.0;
+/// Bytes below which the program itself weighs more than the work.
+const SMALL: f64 = 256e6;
+
+/// How far off a prediction is, of what is at least `least`.
+fn compare(measured: Option<f64>, predicted: Option<f64>, least: f64, show: impl Fn(f64) -> String) -> Compared {
     let text = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), &show);
-    let deviation = measured.zip(predicted).filter(|(measured, _)| *measured > 0.0);
+    let deviation = measured.zip(predicted).filter(|(measured, _)| *measured >= least);
     let deviation = deviation
         .map_or_else(String::new, |(measured, predicted)| format!("{:+.0} %", (predicted / measured - 1.0) * 100.0));
     Compared { measured: text(measured), predicted: text(predicted), deviation }
