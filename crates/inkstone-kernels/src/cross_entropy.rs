@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use crate::expect_len;
-use crate::reduce::{exp_into, exp_sum, max};
+use crate::reduce::{exp_in_place, exp_sum, max};
 use crate::simd::simd_fn;
 
 /// Rows per task.
@@ -28,22 +28,19 @@ pub fn cross_entropy(logits: &[f32], labels: &[i32], losses: &mut [f32], vocab: 
     });
 }
 
-/// `dlogits = scale · (softmax(logits) − onehot(label))`; 0 where the label is negative.
+/// Turns logits into their gradient, `scale · (softmax(logits) − onehot(label))`; 0 where the label is negative.
 ///
 /// # Panics
 /// If a length does not fit or a label is outside the vocabulary.
-pub fn cross_entropy_backward(dlogits: &mut [f32], logits: &[f32], labels: &[i32], scale: f32, vocab: usize) {
+pub fn cross_entropy_backward(logits: &mut [f32], labels: &[i32], scale: f32, vocab: usize) {
     expect_len("logits", logits.len(), labels.len() * vocab);
-    expect_len("dlogits", dlogits.len(), logits.len());
     expect_labels(labels, vocab);
-    let size = ROWS * vocab.max(1);
-    dlogits.par_chunks_mut(size).zip(logits.par_chunks(size)).zip(labels.par_chunks(ROWS)).for_each(
-        |((dlogits, logits), labels)| {
-            for ((drow, row), &label) in dlogits.chunks_exact_mut(vocab).zip(logits.chunks_exact(vocab)).zip(labels) {
-                row_gradient(drow, row, label, scale);
-            }
-        },
-    );
+    let rows = logits.par_chunks_mut(ROWS * vocab.max(1)).zip(labels.par_chunks(ROWS));
+    rows.for_each(|(logits, labels)| {
+        for (row, &label) in logits.chunks_exact_mut(vocab).zip(labels) {
+            row_gradient(row, label, scale);
+        }
+    });
 }
 
 #[track_caller]
@@ -55,15 +52,16 @@ fn expect_labels(labels: &[i32], vocab: usize) {
 }
 
 simd_fn! {
-    fn row_gradient<'a>(drow: &'a mut [f32], row: &'a [f32], label: i32, scale: f32) {
+    fn row_gradient<'a>(row: &'a mut [f32], label: i32, scale: f32) {
         if label < 0 {
-            return drow.fill(0.0);
+            return row.fill(0.0);
         }
-        let factor = scale / exp_into(drow, row, max(row));
-        for d in drow.iter_mut() {
+        let top = max(row);
+        let factor = scale / exp_in_place(row, 1.0, top);
+        for d in row.iter_mut() {
             *d *= factor;
         }
-        drow[label as usize] -= scale;
+        row[label as usize] -= scale;
     }
 }
 

@@ -75,14 +75,12 @@ impl Network {
         dropout: Option<Dropout>,
         grads: &mut Tensors,
     ) -> Vec<f32> {
-        let Pass { layers, top, logits } = self.forward(ids, state, dropout);
+        let Pass { layers, top, mut logits } = self.forward(ids, state, dropout);
         let vocab = self.shape.vocab_size;
         let mut losses = vec![0.0; ids.len()];
         cross_entropy(&logits, labels, &mut losses, vocab);
-        let mut dlogits = vec![0.0; logits.len()];
-        cross_entropy_backward(&mut dlogits, &logits, labels, 1.0 / ids.len() as f32, vocab);
-        drop(logits);
-        let dx = self.head_backward(&top, &dlogits, grads);
+        cross_entropy_backward(&mut logits, labels, 1.0 / ids.len() as f32, vocab);
+        let dx = self.head_backward(&top, &logits, grads);
         self.layers_backward((layers, dx), ids, dropout, grads);
         losses
     }

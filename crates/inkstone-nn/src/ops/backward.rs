@@ -57,7 +57,7 @@ fn input_gradient<M: Stored>(
     }
     typed!(x, N => {
         let mut dx = Buffer::<N>::new(shape.rows * shape.inputs);
-        kernels::linear_grad_input(&mut *dx, dy, values(w), shape, precision);
+        kernels::linear_grad_input(&mut dx, dy, values(w), shape, precision);
         dx.into_shaped(x.shape())
     })
 }
@@ -110,7 +110,7 @@ impl Backward<Flex, 2> for SwigluBackward {
         let size = gate.shape().num_elements();
         let [dgate, dup] = typed!(gate, N => {
             let (mut dgate, mut dup) = (Buffer::<N>::new(size), Buffer::<N>::new(size));
-            kernels::swiglu_backward(&mut *dgate, &mut *dup, stored(&dy), stored(&gate), stored(&up));
+            kernels::swiglu_backward(&mut dgate, &mut dup, stored(&dy), stored(&gate), stored(&up));
             [dgate, dup].map(|gradient| gradient.into_shaped(gate.shape()))
         });
         gradients::register(grads, &ops, 0, dgate);
@@ -155,7 +155,7 @@ impl Backward<Flex, 3> for AttentionBackward {
             let [q, k, v, out] = [&q, &k, &v, &out].map(stored::<N>);
             let [mut dq, mut dk, mut dv] = [q, k, v].map(|x| Buffer::<N>::new(x.len()));
             let saved = AttentionSaved { q, k, v, out, lse, starts };
-            let found = AttentionGrads { dq: &mut *dq, dk: &mut *dk, dv: &mut *dv };
+            let found = AttentionGrads { dq: &mut dq, dk: &mut dk, dv: &mut dv };
             kernels::attention_backward(found, stored(&dout), saved, shape);
             let [b, t, s] = [shape.batch, shape.queries, shape.keys];
             let of = |length, heads| [b, length, heads, shape.head_dim];
@@ -171,17 +171,17 @@ impl Backward<Flex, 3> for AttentionBackward {
 struct CrossEntropyBackward;
 
 impl Backward<Flex, 1> for CrossEntropyBackward {
-    type State = (FlexTensor, Arc<[i32]>);
+    type State = (Option<FlexTensor>, Arc<[i32]>);
 
-    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+    /// The gradient takes the place of the logits, the largest tensor of a step, when nobody else holds them.
+    fn backward(self, mut ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
         let dmean = gradients::consume(grads, &ops);
-        let (logits, labels) = &ops.state;
-        let [rows, vocab] = logits.shape().dims();
+        let Some(mut logits) = ops.state.0.take() else { return };
+        let ([_, vocab], labels) = (logits.shape().dims(), &ops.state.1);
         let counted = labels.iter().filter(|&&label| label >= 0).count();
         let scale = values(&dmean)[0] / counted.max(1) as f32;
-        let mut dlogits = Buffer::new(rows * vocab);
-        kernels::cross_entropy_backward(&mut dlogits, values(logits), labels, scale, vocab);
-        gradients::register(grads, &ops, 0, dlogits.into_tensor([rows, vocab]));
+        kernels::cross_entropy_backward(logits.storage_mut(), labels, scale, vocab);
+        gradients::register(grads, &ops, 0, logits);
     }
 }
 
@@ -267,7 +267,7 @@ impl<C: CheckpointStrategy> Fused for Autodiff<Flex, C> {
         let logits = contiguous(logits);
         let mean = fused::cross_entropy(&logits, &labels, &losses);
         match CrossEntropyBackward.prepare::<C>([node]).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish((logits, labels), mean),
+            OpsKind::Tracked(prep) => prep.finish((Some(logits), labels), mean),
             OpsKind::UnTracked(prep) => prep.finish(mean),
         }
     }

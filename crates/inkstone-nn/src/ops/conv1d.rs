@@ -41,7 +41,7 @@ impl Fused for Flex {
         let (x, w) = (contiguous(x), contiguous(w));
         let shape = reversed(&x, &w);
         let mut y = Buffer::<f32>::new(shape.rows * shape.inputs);
-        kernels::linear_grad_input(&mut *y, values(&x), values(&w), shape, precision);
+        kernels::linear_grad_input(&mut y, values(&x), values(&w), shape, precision);
         y.into_tensor([shape.rows, shape.inputs])
     }
 }
@@ -58,7 +58,7 @@ impl Backward<Flex, 2> for Conv1dBackward {
         let shape = reversed(x, w);
         if gradients::wanted(&ops, 0) {
             let mut dx = Buffer::<f32>::new(values(x).len());
-            kernels::linear(&mut *dx, values(&dy), values(w), shape, *precision);
+            kernels::linear(&mut dx, values(&dy), values(w), shape, *precision);
             gradients::register(grads, &ops, 0, dx.into_tensor(x.shape().dims::<2>()));
         }
         if gradients::wanted(&ops, 1) {

@@ -46,7 +46,7 @@ impl Fused for Flex {
         let shape = linear_shape(&x, &w);
         typed!(how.output, M => {
             let mut y = Buffer::<M>::new(shape.rows * shape.outputs);
-            typed!(x, N => kernels::linear(&mut *y, stored::<N>(&x), values(&w), shape, how.precision));
+            typed!(x, N => kernels::linear(&mut y, stored::<N>(&x), values(&w), shape, how.precision));
             y.into_tensor([shape.rows, shape.outputs])
         })
     }
@@ -63,7 +63,7 @@ impl Fused for Flex {
         let (x, weight) = (contiguous(x), contiguous(weight));
         typed!(output, N => {
             let mut y = Buffer::<N>::new(values(&x).len());
-            kernels::rms_norm(&mut *y, values(&x), values(&weight), eps);
+            kernels::rms_norm(&mut y, values(&x), values(&weight), eps);
             y.into_shaped(x.shape())
         })
     }
@@ -72,7 +72,7 @@ impl Fused for Flex {
         let [gate, up] = alike([gate, up]);
         typed!(gate, N => {
             let mut y = Buffer::<N>::new(stored::<N>(&gate).len());
-            kernels::swiglu(&mut *y, stored(&gate), stored(&up));
+            kernels::swiglu(&mut y, stored(&gate), stored(&up));
             y.into_shaped(gate.shape())
         })
     }
@@ -106,7 +106,7 @@ pub(super) fn attention([q, k, v]: &[FlexTensor; 3], starts: &[u32], how: (f32, 
     let mut lse = vec![0.0; shape.batch * shape.heads * shape.queries];
     let out = typed!(q, N => {
         let mut out = Buffer::<N>::new(stored::<N>(q).len());
-        kernels::attention(&mut *out, &mut lse, (stored(q), stored(k), stored(v)), starts, shape);
+        kernels::attention(&mut out, &mut lse, (stored(q), stored(k), stored(v)), starts, shape);
         out.into_shaped(q.shape())
     });
     (out, lse)
