@@ -7,12 +7,14 @@
 //!
 //! - [`safetensors`]: [`TensorFile`](safetensors::TensorFile) (memory-mapped), [`write_tensors`](safetensors::write_tensors).
 //! - [`hf`]: [`ModelFolder`](hf::ModelFolder) and [`write_model`](hf::write_model), one file or shards with an index.
+//! - [`peft`]: [`PeftFolder`](peft::PeftFolder) and [`write_adapter`](peft::write_adapter), adapters.
 //! - [`torch`]: [`TorchFile`](torch::TorchFile), the pickles of PyTorch, read without being executed.
 //! - [`tensorboard`]: [`EventWriter`](tensorboard::EventWriter) and [`read_events`](tensorboard::read_events).
 
 mod aside;
 mod error;
 pub mod hf;
+pub mod peft;
 pub mod safetensors;
 pub mod tensorboard;
 pub mod torch;

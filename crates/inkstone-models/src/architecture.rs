@@ -143,6 +143,9 @@ pub(crate) trait Network: std::fmt::Debug + Send + Sync {
     fn visit_parameters(&self, visit: Visit<'_>);
     fn visit_gradients(&self, gradients: &mut Gradients, visit: VisitGradient<'_>);
     fn update_parameters(self: Box<Self>, update: Update<'_>) -> Box<dyn Network>;
+    fn train_only(self: Box<Self>, keep: &dyn Fn(&str) -> bool) -> Box<dyn Network>;
+    fn visit_trainable(&self, visit: Visit<'_>);
+    fn update_trainable(self: Box<Self>, update: Update<'_>) -> Box<dyn Network>;
 }
 
 impl<A: Architecture> Network for A {
@@ -176,5 +179,17 @@ impl<A: Architecture> Network for A {
 
     fn update_parameters(self: Box<Self>, update: Update<'_>) -> Box<dyn Network> {
         Box::new(inkstone_nn::update_parameters(*self, update))
+    }
+
+    fn train_only(self: Box<Self>, keep: &dyn Fn(&str) -> bool) -> Box<dyn Network> {
+        Box::new(inkstone_nn::train_only(*self, keep))
+    }
+
+    fn visit_trainable(&self, visit: Visit<'_>) {
+        inkstone_nn::visit_trainable(self, visit);
+    }
+
+    fn update_trainable(self: Box<Self>, update: Update<'_>) -> Box<dyn Network> {
+        Box::new(inkstone_nn::update_trainable(*self, update))
     }
 }

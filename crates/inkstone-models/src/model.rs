@@ -91,6 +91,18 @@ impl Model {
         (self.network.head(x_ne, pass), sentences)
     }
 
+    /// The residual stream that the head reads, `[b·t, e]`, of `ids[b, t]`.
+    pub fn hidden(&self, ids: &[u32], batch: usize, pass: &mut Pass<'_>) -> Tensor<2> {
+        self.network.hidden(ids, batch, pass)
+    }
+
+    /// The log-probability of each label, `[b·t]`; 0 where the label is negative. For objectives that weigh tokens.
+    pub fn log_probabilities(&self, ids: &[u32], labels: &[i32], batch: usize, starts: Option<&[u32]>) -> Tensor<1> {
+        let mut observer = NoObserver;
+        let mut pass = Pass { starts, ..Pass::new(&mut observer) };
+        ops::token_losses(self.forward(ids, batch, &mut pass), labels.into()).neg()
+    }
+
     /// The logits after the last of `ids`, which go on from what `cache` holds.
     pub fn last_logits(&self, ids: &[u32], cache: &mut Cache) -> Vec<f32> {
         self.last_logits_after(None, ids, cache)
@@ -141,6 +153,23 @@ impl Model {
     #[must_use]
     pub fn update_parameters(self, update: Update<'_>) -> Self {
         Self { network: self.network.update_parameters(update), ..self }
+    }
+
+    /// Trains the parameters whose names `keep` accepts, and no others: they get no gradient.
+    #[must_use]
+    pub fn train_only(self, keep: &dyn Fn(&str) -> bool) -> Self {
+        Self { network: self.network.train_only(keep), ..self }
+    }
+
+    /// Shows those parameters that are trained, in the same order.
+    pub fn visit_trainable(&self, visit: Visit<'_>) {
+        self.network.visit_trainable(visit);
+    }
+
+    /// Changes those parameters in place that are trained, in the same order.
+    #[must_use]
+    pub fn update_trainable(self, update: Update<'_>) -> Self {
+        Self { network: self.network.update_trainable(update), ..self }
     }
 
     /// The model's `config.json`.

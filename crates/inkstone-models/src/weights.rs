@@ -54,6 +54,30 @@ pub struct WantedLayer<'a> {
     pub device: &'a Device,
 }
 
+impl WantedLayer<'_> {
+    /// The weight and the bias of a product.
+    pub fn read<W: Weights + ?Sized>(&self, weights: &mut W) -> Result<ProjectionWeights, ModelError> {
+        let &Self { inputs, outputs, std, .. } = self;
+        let (name, bias) = (format!("{}.weight", self.name), format!("{}.bias", self.name));
+        let shape = match self.layout {
+            Layout::Dense => [outputs, inputs],
+            Layout::Conv1d => [inputs, outputs],
+        };
+        let weight = weights.tensor(&Wanted { name: &name, shape: &shape, init: Init::Normal(std), product: true })?;
+        let wanted_bias = Wanted { name: &bias, shape: &[outputs], init: Init::Zeros, product: false };
+        let bias = if self.bias { Some(weights.tensor(&wanted_bias)?) } else { None };
+        Ok(ProjectionWeights { weight, bias, outputs, inputs })
+    }
+
+    /// The product with these numbers.
+    pub fn make(&self, weights: ProjectionWeights) -> Projection {
+        match self.layout {
+            Layout::Dense => Projection::dense(weights, self.precision, self.device),
+            Layout::Conv1d => Projection::conv1d(weights, self.precision, self.device),
+        }
+    }
+}
+
 /// How the weight of a layer lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layout {
@@ -72,20 +96,7 @@ pub trait Weights {
 
     /// A product with a weight, and its bias.
     fn projection(&mut self, wanted: &WantedLayer<'_>) -> Result<Projection, ModelError> {
-        let &WantedLayer { name, layout, inputs, outputs, std, precision, device, .. } = wanted;
-        let (name, bias) = (format!("{name}.weight"), format!("{name}.bias"));
-        let shape = match layout {
-            Layout::Dense => [outputs, inputs],
-            Layout::Conv1d => [inputs, outputs],
-        };
-        let weight = self.tensor(&Wanted { name: &name, shape: &shape, init: Init::Normal(std), product: true })?;
-        let wanted_bias = Wanted { name: &bias, shape: &[outputs], init: Init::Zeros, product: false };
-        let bias = if wanted.bias { Some(self.tensor(&wanted_bias)?) } else { None };
-        let weights = ProjectionWeights { weight, bias, outputs, inputs };
-        Ok(match layout {
-            Layout::Dense => Projection::dense(weights, precision, device),
-            Layout::Conv1d => Projection::conv1d(weights, precision, device),
-        })
+        Ok(wanted.make(wanted.read(self)?))
     }
 
     /// A table of `[inputs, outputs]`, a row for each id.

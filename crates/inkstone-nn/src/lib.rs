@@ -6,16 +6,22 @@
 //! composed of the library's operations.
 
 mod activation;
+mod adapted;
+mod boxed;
 mod layers;
 pub mod ops;
 mod parameters;
 mod projection;
 
 pub use activation::Activation;
+pub use adapted::{Adapted, Change, LowRank, LowRankWeights, Scaled};
+pub use boxed::Boxed;
 pub use burn::tensor::{Device, Gradients, Tensor};
 pub use inkstone_kernels::{Gelu, Precision};
 pub use layers::{Embedding, LayerNorm, RmsNorm, parameter};
-pub use parameters::{Gradient, update_parameters, visit_gradients, visit_parameters};
+pub use parameters::{
+    Gradient, train_only, update_parameters, update_trainable, visit_gradients, visit_parameters, visit_trainable,
+};
 pub use projection::{Conv1d, Dense, Projection, ProjectionWeights};
 
 /// The CPU, without a graph: for inference.

@@ -16,7 +16,17 @@ type Update<'a> = &'a mut dyn FnMut(&str, &[usize], &mut [f32]);
 
 /// Shows every parameter, in the order of the modules' fields.
 pub fn visit_parameters<M: Module>(module: &M, visit: Visit<'_>) {
-    module.visit(&mut Visitor { path: Path::default(), visit });
+    module.visit(&mut Visitor { path: Path::default(), trainable: false, visit });
+}
+
+/// Shows those parameters that are trained, in the same order.
+pub fn visit_trainable<M: Module>(module: &M, visit: Visit<'_>) {
+    module.visit(&mut Visitor { path: Path::default(), trainable: true, visit });
+}
+
+/// Trains the parameters whose names `keep` accepts, and no others: they get no gradient.
+pub fn train_only<M: Module>(module: M, keep: &dyn Fn(&str) -> bool) -> M {
+    module.map(&mut Freezer { path: Path::default(), keep })
 }
 
 /// The gradient of a parameter, taken out of the graph.
@@ -51,7 +61,12 @@ pub fn visit_gradients<M: Module>(module: &M, gradients: &mut Gradients, visit: 
 
 /// Changes every parameter in place, in the same order.
 pub fn update_parameters<M: Module>(module: M, update: Update<'_>) -> M {
-    module.map(&mut Updater { path: Path::default(), update })
+    module.map(&mut Updater { path: Path::default(), trainable: false, update })
+}
+
+/// Changes those parameters in place that are trained, in the same order.
+pub fn update_trainable<M: Module>(module: M, update: Update<'_>) -> M {
+    module.map(&mut Updater { path: Path::default(), trainable: true, update })
 }
 
 #[derive(Default)]
@@ -64,15 +79,17 @@ impl Path {
     }
 
     /// The variant of an enum has no name among the weights; a field called by a word of the language has an underscore
-    /// after it.
+    /// after it. What stands inside an adapted projection has the names that it had before.
     fn enter(&mut self, name: &str, container: &str) {
-        let name = if container.starts_with("Enum:") { "" } else { name.trim_end_matches('_') };
+        let nameless = container.starts_with("Enum:") || container == "Struct:Adapted";
+        let name = if nameless { "" } else { name.trim_end_matches('_') };
         self.0.push(name.to_owned());
     }
 }
 
 struct Visitor<'a> {
     path: Path,
+    trainable: bool,
     visit: Visit<'a>,
 }
 
@@ -87,6 +104,9 @@ impl ModuleVisitor for Visitor<'_> {
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let value = param.val();
+        if self.trainable && !value.is_require_grad() {
+            return;
+        }
         let shape = value.dims();
         with_values(value, |values| (self.visit)(&self.path.name(), &shape, values));
     }
@@ -114,8 +134,29 @@ impl ModuleVisitor for GradientVisitor<'_> {
     }
 }
 
+struct Freezer<'a> {
+    path: Path,
+    keep: &'a dyn Fn(&str) -> bool,
+}
+
+impl ModuleMapper for Freezer<'_> {
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.path.enter(name, container);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.0.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let keep = (self.keep)(&self.path.name());
+        param.set_require_grad(keep)
+    }
+}
+
 struct Updater<'a> {
     path: Path,
+    trainable: bool,
     update: Update<'a>,
 }
 
@@ -129,6 +170,10 @@ impl ModuleMapper for Updater<'_> {
     }
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let trained = param.is_require_grad();
+        if self.trainable && !trained {
+            return param;
+        }
         let (id, value, mapper) = param.consume();
         let (shape, tracked) = (value.dims(), value.device().is_autodiff());
         let name = self.path.name();
@@ -141,7 +186,7 @@ impl ModuleMapper for Updater<'_> {
             }
             Err(_) => unreachable!("parameters live on the CPU device"),
         };
-        let value = if tracked { value.autodiff().require_grad() } else { value };
+        let value = if tracked { value.autodiff().set_require_grad(trained) } else { value };
         Param::from_mapped_value(id, value, mapper)
     }
 }

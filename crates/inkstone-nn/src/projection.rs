@@ -4,6 +4,8 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 use inkstone_kernels::Precision;
 
+use crate::adapted::{Adapted, Change};
+use crate::boxed::Boxed;
 use crate::layers::parameter;
 use crate::ops;
 
@@ -15,6 +17,8 @@ pub enum Projection {
     Dense(Dense),
     /// A weight `[inputs, outputs]`.
     Conv1d(Conv1d),
+    /// Any of these with a small change around it.
+    Adapted(Boxed<Adapted>),
 }
 
 /// The numbers of a projection.
@@ -71,11 +75,18 @@ impl Projection {
         Self::Conv1d(Conv1d { weight: parameter(weight, [inputs, outputs], device), bias, precision: Bits(precision) })
     }
 
+    /// This projection with a change around it.
+    #[must_use]
+    pub fn adapted(self, change: Change) -> Self {
+        Self::Adapted(Boxed::new(Adapted::new(self, change)))
+    }
+
     /// Precision of the product's operands.
     pub fn precision(&self) -> Precision {
         match self {
             Self::Dense(dense) => dense.precision.0,
             Self::Conv1d(conv) => conv.precision.0,
+            Self::Adapted(adapted) => adapted.base().precision(),
         }
     }
 
@@ -91,9 +102,27 @@ impl Projection {
 
     /// `x[n, inputs]` to `[n, outputs]`, in f32.
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        let (y, bias) = match self {
-            Self::Dense(dense) => (ops::linear(x, dense.weight.val(), dense.precision.0), &dense.bias),
-            Self::Conv1d(conv) => (ops::conv1d(x, conv.weight.val(), conv.precision.0), &conv.bias),
+        match self {
+            Self::Adapted(adapted) => adapted.forward(x),
+            plain => plain.add_bias(plain.product(x)),
+        }
+    }
+
+    /// The product of `x[n, inputs]` with the weight that a change is made around, without its bias.
+    pub(crate) fn product(&self, x: Tensor<2>) -> Tensor<2> {
+        match self {
+            Self::Dense(dense) => ops::linear(x, dense.weight.val(), dense.precision.0),
+            Self::Conv1d(conv) => ops::conv1d(x, conv.weight.val(), conv.precision.0),
+            Self::Adapted(adapted) => adapted.base().product(x),
+        }
+    }
+
+    /// Adds the bias, where there is one.
+    pub(crate) fn add_bias(&self, y: Tensor<2>) -> Tensor<2> {
+        let bias = match self {
+            Self::Dense(dense) => &dense.bias,
+            Self::Conv1d(conv) => &conv.bias,
+            Self::Adapted(adapted) => return adapted.base().add_bias(y),
         };
         match bias {
             Some(bias) => ops::add_bias(y, bias.val()),
@@ -101,12 +130,18 @@ impl Projection {
         }
     }
 
+    /// The weight that a change is made around, `[outputs, inputs]`.
+    pub(crate) fn weight(&self) -> Tensor<2> {
+        match self {
+            Self::Dense(dense) => dense.weight.val(),
+            Self::Conv1d(conv) => conv.weight.val().transpose(),
+            Self::Adapted(adapted) => adapted.base().weight(),
+        }
+    }
+
     /// The length of the weights of each output, `[outputs]`.
     pub fn row_norms(&self) -> Tensor<1> {
-        let (weight, inputs) = match self {
-            Self::Dense(dense) => (dense.weight.val(), 1),
-            Self::Conv1d(conv) => (conv.weight.val(), 0),
-        };
-        (weight.clone() * weight).sum_dim(inputs).sqrt().flatten(0, 1)
+        let weight = self.weight();
+        (weight.clone() * weight).sum_dim(1).sqrt().flatten(0, 1)
     }
 }

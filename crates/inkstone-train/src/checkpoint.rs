@@ -1,4 +1,4 @@
-//! Checkpoints: weights, moments and the number of steps taken.
+//! Checkpoints: trained weights, their moments and the number of steps taken.
 //!
 //! The learning rate, the loader's position and every random draw are functions of the step, so
 //! the step is all the state there is besides the tensors. A checkpoint is written aside, synced
@@ -132,7 +132,7 @@ impl Checkpoints {
         let folder = self.folder.join(format!("step-{step:07}"));
         let weights = open(&folder.join(WEIGHTS))?;
         let mut problem = None;
-        let model = model.update_parameters(&mut |name, _shape, values| match tensor(&weights, name, values.len()) {
+        let model = model.update_trainable(&mut |name, _shape, values| match tensor(&weights, name, values.len()) {
             Ok(saved) => values.copy_from_slice(&saved),
             Err(what) => problem = Some(broken(&folder.join(WEIGHTS), what)),
         });
@@ -153,10 +153,10 @@ impl Checkpoints {
 
 fn write_weights(path: &Path, model: &Model) -> Result<(), TrainError> {
     let mut layout = Vec::new();
-    model.visit_parameters(&mut |name, shape, _| layout.push(TensorLayout::f32(name, shape)));
+    model.visit_trainable(&mut |name, shape, _| layout.push(TensorLayout::f32(name, shape)));
     let mut writer = TensorWriter::create(path, &layout, &[]).map_err(|error| broken(path, error))?;
     let mut written = Ok(());
-    model.visit_parameters(&mut |name, _, values| {
+    model.visit_trainable(&mut |name, _, values| {
         if written.is_ok() {
             written = writer.write(name, f32_bytes(values));
         }

@@ -68,6 +68,12 @@ pub enum TrainError {
     /// Trouble with the model.
     #[error(transparent)]
     Model(#[from] inkstone_models::ModelError),
+    /// Trouble with a file of weights.
+    #[error(transparent)]
+    Format(#[from] inkstone_formats::FormatError),
+    /// Trouble with an adapter.
+    #[error(transparent)]
+    Adapter(#[from] crate::peft::AdapterError),
     /// Trouble while generating a sample.
     #[error(transparent)]
     Engine(#[from] inkstone_engine::EngineError),
@@ -91,6 +97,8 @@ impl TrainError {
             Self::Corpus(error) => return error.hint(),
             Self::Tokenizer(error) => return error.hint(),
             Self::Model(error) => return error.hint().map(str::to_owned),
+            Self::Format(error) => return error.hint().map(str::to_owned),
+            Self::Adapter(error) => return Some(error.hint().to_owned()),
             Self::Engine(error) => return error.hint().map(str::to_owned),
             Self::Interrupted => return None,
         };

@@ -12,6 +12,7 @@ mod error;
 mod log;
 pub mod objective;
 pub mod optimizer;
+pub mod peft;
 pub mod pretrain;
 pub mod probe;
 pub mod schedule;

@@ -91,7 +91,7 @@ impl Sum {
     }
 }
 
-/// AdamW over all parameters of a model, in the order in which the model names them.
+/// AdamW over all parameters of a model that are trained, in the order in which the model names them.
 #[derive(Debug)]
 pub struct Optimizer {
     config: OptimizerConfig,
@@ -101,10 +101,10 @@ pub struct Optimizer {
 }
 
 impl Optimizer {
-    /// Zero moments for every parameter of `model`.
+    /// Zero moments for every parameter of `model` that is trained.
     pub fn new(model: &Model, config: OptimizerConfig) -> Self {
         let mut slots = Vec::new();
-        model.visit_parameters(&mut |name, shape, values| {
+        model.visit_trainable(&mut |name, shape, values| {
             let zeros = || vec![0.0; values.len()];
             slots.push(Slot {
                 name: name.to_owned(),
@@ -173,7 +173,7 @@ impl Optimizer {
         self.labelled = 0;
         let (config, steps) = (&self.config, self.steps);
         let mut slots = self.slots.iter_mut();
-        model.update_parameters(&mut |name, shape, weight| {
+        model.update_trainable(&mut |name, shape, weight| {
             let slot = slots.next().expect("invariant: a model has the parameters that it had before");
             debug_assert_eq!(slot.name, name);
             let Some(Sum { gradient, factor }) = slot.gradient.take() else { return };

@@ -11,6 +11,7 @@ use inkstone_tokenizer::Tokenizer;
 use crate::config::training_stage_config;
 use crate::data::Data;
 use crate::objective::{NextToken, Objective};
+use crate::peft::Tuning;
 use crate::probe;
 use crate::stage::{finish, tokens_per_byte};
 use crate::trainer::{Run, train};
@@ -107,6 +108,6 @@ impl Stage for PretrainStage {
             context,
         };
         let trained = train(model, (&mut data.train, data.validation.as_mut()), &run)?;
-        finish(&trained, &run, folder)
+        finish(&trained, &run, (folder, &Tuning::Full))
     }
 }

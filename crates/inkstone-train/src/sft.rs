@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use inkstone_models::Model;
 use inkstone_recipe::{
     Context, Estimate, Forecast, ImplicitStage, Input, Machine, Metrics, Stage, StageError, Upstream,
 };
@@ -12,6 +11,7 @@ use crate::TrainError;
 use crate::config::training_stage_config;
 use crate::data::Data;
 use crate::objective::{Instruction, Objective};
+use crate::peft::Tuning;
 use crate::pretrain::positions_behind;
 use crate::probe;
 use crate::stage::finish;
@@ -24,6 +24,9 @@ training_stage_config! {
         base: String,
         /// The `chat` stage with the conversations.
         chat: String,
+        /// Trains an adapter or a part of the weights instead of all. Default: all.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        peft: Option<crate::peft::PeftTable>,
     }
 }
 
@@ -38,6 +41,7 @@ impl Stage for SftStage {
     const SUMMARY: &'static str = "tunes a model on conversations, with the loss on the assistant's tokens";
 
     fn validate(config: &SftConfig) -> Result<(), String> {
+        config.peft.as_ref().map_or(Ok(()), crate::peft::PeftTable::validate)?;
         config.training().validate()
     }
 
@@ -67,7 +71,8 @@ impl Stage for SftStage {
         let base = &context.input("base").folder;
         let tokenizer = Tokenizer::load(base).map_err(TrainError::from)?;
         let device = inkstone_nn::training_device();
-        let model = Model::load(base, training.precision.into(), &device).map_err(TrainError::from)?;
+        let tuning = Tuning::of(config.peft.as_ref());
+        let model = tuning.load(base, (training.precision.into(), &device), context.seed)?;
         fits(training.context, model.context())?;
         let pad_id = tokenizer.pad().unwrap_or(0);
         let mut data = Data::open(&context.input("tokens").folder, &training, &Instruction, context.seed, pad_id)?;
@@ -79,7 +84,7 @@ impl Stage for SftStage {
             context,
         };
         let trained = train(model, (&mut data.train, data.validation.as_mut()), &run)?;
-        finish(&trained, &run, base)
+        finish(&trained, &run, (base, &tuning))
     }
 }
 

@@ -2,22 +2,28 @@
 
 use std::path::Path;
 
+use inkstone_models::Model;
 use inkstone_recipe::{Metrics, StageError};
 use serde_json::json;
 
 use crate::TrainError;
+use crate::peft::Tuning;
 use crate::trainer::{Run, Trained};
 
 /// Files that make a model folder speak the tokenizer's language.
 const TOKENIZER_FILES: [&str; 3] = ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja"];
 
-/// Writes the Hugging Face folder (with the tokenizer of the folder `tokenizer`) and returns the metrics.
-pub(crate) fn finish(trained: &Trained, run: &Run<'_>, tokenizer: &Path) -> Result<Metrics, StageError> {
+/// Writes the Hugging Face folder (with the tokenizer of the folder `base`) and returns the metrics.
+pub(crate) fn finish(
+    trained: &Trained,
+    run: &Run<'_>,
+    (base, tuning): (&Path, &Tuning),
+) -> Result<Metrics, StageError> {
     let out = run.context.out();
-    trained.model.save(out).map_err(TrainError::from)?;
+    tuning.save(&trained.model, base, out)?;
     write_generation_config(run)?;
     for name in TOKENIZER_FILES {
-        let path = tokenizer.join(name);
+        let path = base.join(name);
         if path.exists() {
             std::fs::copy(&path, out.join(name)).map_err(|source| TrainError::Log { path, source })?;
         }
@@ -47,6 +53,7 @@ fn metrics(trained: &Trained, run: &Run<'_>) -> Metrics {
     let flops = trained.model.flops_per_token(config.context) * tokens as f64;
     let mut metrics = Metrics::new();
     metrics.insert("parameters".into(), trained.model.n_parameters().into());
+    metrics.insert("trainable_parameters".into(), trainable(&trained.model).into());
     metrics.insert("vocab_size".into(), trained.model.vocab_size().into());
     metrics.insert("steps".into(), trained.steps.into());
     metrics.insert("tokens".into(), tokens.into());
@@ -61,6 +68,13 @@ fn metrics(trained: &Trained, run: &Run<'_>) -> Metrics {
         }
     }
     metrics
+}
+
+/// Numbers that are trained.
+pub(crate) fn trainable(model: &Model) -> u64 {
+    let mut count = 0;
+    model.visit_trainable(&mut |_, _, values| count += values.len() as u64);
+    count
 }
 
 /// Tokens over bytes of the validation split, from the metrics of a `tokens` artifact.

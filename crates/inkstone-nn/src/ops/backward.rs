@@ -15,12 +15,18 @@ use super::RopeAngles;
 use super::buffers::Buffer;
 use super::fused::{self, Fused, Product};
 use super::gradients;
-use super::stored::{Stored, alike, compact, contiguous, stored, typed, values};
+use super::stored::{Stored, alike, compact, contiguous, outline, stored, typed, values};
+
+/// Whether a tensor will be handed a gradient.
+pub(super) fn is_tracked<C: CheckpointStrategy>(tensor: &FloatTensor<Autodiff<Flex, C>>) -> bool {
+    matches!(RopeBackward.prepare::<C>([tensor.node()]).compute_bound().stateful(), OpsKind::Tracked(_))
+}
 
 #[derive(Debug)]
 struct LinearBackward;
 
 impl Backward<Flex, 2> for LinearBackward {
+    /// The input, or its outline for a weight that is not trained; the weight.
     type State = (FlexTensor, FlexTensor, Precision);
 
     /// The gradient of the input is kept in the form that the input has.
@@ -187,11 +193,13 @@ impl Backward<Flex, 1> for CrossEntropyBackward {
 
 impl<C: CheckpointStrategy> Fused for Autodiff<Flex, C> {
     fn linear(x: FloatTensor<Self>, w: FloatTensor<Self>, how: Product) -> FloatTensor<Self> {
+        let trained = is_tracked::<C>(&w);
         let ((x, x_node), (w, w_node)) = (x.into_parts(), w.into_parts());
         let (x, w) = (compact(x), contiguous(w));
         match LinearBackward.prepare::<C>([x_node, w_node]).compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
                 let y = Flex::linear(x.clone(), w.clone(), how);
+                let x = if trained { x } else { outline(&x) };
                 prep.finish((x, w, how.precision), y)
             }
             OpsKind::UnTracked(prep) => prep.finish(Flex::linear(x, w, how)),

@@ -114,15 +114,20 @@ fn hidden_keys(how: &Attention, [b, t, s]: [usize; 3], like: &Tensor<4>) -> Tens
 
 /// See [`super::cross_entropy`].
 pub fn cross_entropy(logits: Tensor<2>, labels: &[i32], counted: usize) -> CrossEntropy {
+    let losses = token_losses(logits, labels);
+    let each = losses.clone().into_data_as::<f32>().try_to_vec::<f32>().expect("invariant: converted to f32");
+    CrossEntropy { mean: losses.sum() / counted.max(1) as f32, losses: each, counted }
+}
+
+/// See [`super::token_losses`].
+pub fn token_losses(logits: Tensor<2>, labels: &[i32]) -> Tensor<1> {
     let device = logits.device();
     let chosen: Vec<i32> = labels.iter().map(|&label| label.max(0)).collect();
     let weights: Vec<f32> = labels.iter().map(|&label| if label < 0 { 0.0 } else { 1.0 }).collect();
     let n = labels.len();
     let weights = Tensor::<1>::from_data(TensorData::new(weights, [n]), &device);
     let picked = log_softmax(logits, 1).gather(1, integers(chosen, &device).unsqueeze_dim(1)).squeeze_dim::<1>(1);
-    let losses = picked.neg() * weights;
-    let each = losses.clone().into_data_as::<f32>().try_to_vec::<f32>().expect("invariant: converted to f32");
-    CrossEntropy { mean: losses.sum() / counted.max(1) as f32, losses: each, counted }
+    picked.neg() * weights
 }
 
 fn integers(values: Vec<i32>, device: &Device) -> Tensor<1, Int> {

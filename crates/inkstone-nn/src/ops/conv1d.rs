@@ -13,8 +13,9 @@ use burn::tensor::Tensor;
 use inkstone_kernels as kernels;
 use inkstone_kernels::{LinearShape, Precision};
 
+use super::backward::is_tracked;
 use super::buffers::Buffer;
-use super::stored::{contiguous, values};
+use super::stored::{contiguous, outline, values};
 use super::{composed, gradients, is_cpu};
 
 /// `y[n, o] = x[n, i] · w[i, o]`.
@@ -50,6 +51,7 @@ impl Fused for Flex {
 struct Conv1dBackward;
 
 impl Backward<Flex, 2> for Conv1dBackward {
+    /// The input, or its outline for a weight that is not trained; the weight.
     type State = (FlexTensor, FlexTensor, Precision);
 
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
@@ -57,7 +59,7 @@ impl Backward<Flex, 2> for Conv1dBackward {
         let (x, w, precision) = &ops.state;
         let shape = reversed(x, w);
         if gradients::wanted(&ops, 0) {
-            let mut dx = Buffer::<f32>::new(values(x).len());
+            let mut dx = Buffer::<f32>::new(shape.rows * shape.outputs);
             kernels::linear(&mut dx, values(&dy), values(w), shape, *precision);
             gradients::register(grads, &ops, 0, dx.into_tensor(x.shape().dims::<2>()));
         }
@@ -71,11 +73,13 @@ impl Backward<Flex, 2> for Conv1dBackward {
 
 impl<C: CheckpointStrategy> Fused for Autodiff<Flex, C> {
     fn conv1d(x: FloatTensor<Self>, w: FloatTensor<Self>, precision: Precision) -> FloatTensor<Self> {
+        let trained = is_tracked::<C>(&w);
         let ((x, x_node), (w, w_node)) = (x.into_parts(), w.into_parts());
         let (x, w) = (contiguous(x), contiguous(w));
         match Conv1dBackward.prepare::<C>([x_node, w_node]).compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
                 let y = Flex::conv1d(x.clone(), w.clone(), precision);
+                let x = if trained { x } else { outline(&x) };
                 prep.finish((x, w, precision), y)
             }
             OpsKind::UnTracked(prep) => prep.finish(Flex::conv1d(x, w, precision)),

@@ -16,6 +16,7 @@ mod gelu;
 mod gradients;
 mod layer_norm;
 mod stored;
+mod token_losses;
 
 use std::sync::{Arc, Mutex};
 
@@ -33,6 +34,7 @@ pub use bias::add_bias;
 pub use conv1d::conv1d;
 pub use gelu::gelu;
 pub use layer_norm::layer_norm;
+pub use token_losses::token_losses;
 
 /// Whether a device is the CPU that our kernels run on.
 fn is_cpu(device: &Device) -> bool {

@@ -2,8 +2,8 @@
 //! operands to it anyway.
 
 use burn::backend::TensorMetadata;
-use burn::backend::flex::FlexTensor;
-use burn::tensor::{DType, Element};
+use burn::backend::flex::{FlexTensor, Layout};
+use burn::tensor::{Bytes, DType, Element};
 use inkstone_kernels::{Number, Precision, load};
 
 use super::buffers::Buffer;
@@ -54,6 +54,13 @@ pub(super) fn compact(x: FlexTensor) -> FlexTensor {
     let bytes = x.shape().num_elements() * if x.is_half() { 2 } else { 4 };
     let whole = x.is_contiguous() && x.layout().start_offset() == 0 && x.bytes().len() == bytes;
     if whole { x } else { x.to_contiguous() }
+}
+
+/// A tensor of the same shape and form whose numbers are all one number: what an operation keeps of an input whose numbers it will
+/// not need.
+pub(super) fn outline(x: &FlexTensor) -> FlexTensor {
+    let layout = Layout::new(x.shape(), vec![0; x.shape().num_dims()], 0);
+    typed!(x, N => FlexTensor::new(Bytes::from_elems(vec![<N as bytemuck::Zeroable>::zeroed()]), layout, x.dtype()))
 }
 
 /// [`compact`], in f32.

@@ -1,0 +1,136 @@
+//! What a recipe says about parameter-efficient tuning, and what becomes of a model by it.
+
+use std::path::Path;
+
+use inkstone_formats::hf::ModelFolder;
+use inkstone_models::{Model, Read};
+use inkstone_nn::{Device, Precision};
+use serde::{Deserialize, Serialize};
+
+use super::adapter::Adapter;
+use super::chosen::Chosen;
+use super::source::{Adapting, Merging};
+use super::{ia3, lora};
+use crate::TrainError;
+
+/// The folder of the adapter inside the artifact of a stage that trained one.
+pub(crate) const ADAPTER: &str = "adapter";
+
+/// `peft = { method = "lora", … }` of a training stage.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "method", rename_all = "lowercase", deny_unknown_fields)]
+pub enum PeftTable {
+    /// Thin matrices beside the weights (arXiv:2106.09685).
+    Lora(lora::Table),
+    /// The same, scaled by the root of the rank (arXiv:2312.03732).
+    Rslora(lora::Table),
+    /// The same, with magnitudes apart from directions (arXiv:2402.09353).
+    Dora(lora::Table),
+    /// Factors of the outputs or inputs (arXiv:2205.05638).
+    Ia3(ia3::Table),
+    /// Biases alone (arXiv:2106.10199).
+    Bitfit,
+    /// Weights and biases of the norms.
+    Norms,
+    /// Some of the blocks.
+    Layers {
+        /// Their numbers, from 0.
+        blocks: Vec<usize>,
+    },
+}
+
+/// What is trained of a model.
+#[derive(Debug, Clone)]
+pub(crate) enum Tuning {
+    /// Everything.
+    Full,
+    /// An adapter.
+    Adapter(Adapter),
+    /// Some of its own weights.
+    Chosen(Chosen),
+}
+
+impl PeftTable {
+    /// What is wrong with the settings, if anything.
+    pub fn validate(&self) -> Result<(), String> {
+        match self {
+            Self::Lora(table) | Self::Rslora(table) | Self::Dora(table) => table.validate(),
+            Self::Layers { blocks } if blocks.is_empty() => {
+                Err("`peft.blocks` is empty, expected the numbers of some blocks".into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What is to be trained.
+    pub(crate) fn tuning(&self) -> Tuning {
+        match self {
+            Self::Lora(table) => Tuning::Adapter(Adapter::new(table.config(lora::Kind::Plain))),
+            Self::Rslora(table) => Tuning::Adapter(Adapter::new(table.config(lora::Kind::RankStabilised))),
+            Self::Dora(table) => Tuning::Adapter(Adapter::new(table.config(lora::Kind::Decomposed))),
+            Self::Ia3(table) => Tuning::Adapter(Adapter::new(table.config())),
+            Self::Bitfit => Tuning::Chosen(Chosen::Biases),
+            Self::Norms => Tuning::Chosen(Chosen::Norms),
+            Self::Layers { blocks } => Tuning::Chosen(Chosen::Blocks(blocks.clone())),
+        }
+    }
+}
+
+impl Tuning {
+    /// What `table` asks for; everything where there is none.
+    pub(crate) fn of(table: Option<&PeftTable>) -> Self {
+        table.map_or(Self::Full, PeftTable::tuning)
+    }
+
+    /// The model of the folder `base`, ready to be trained.
+    pub(crate) fn load(
+        &self,
+        base: &Path,
+        (precision, device): (Precision, &Device),
+        seed: u64,
+    ) -> Result<Model, TrainError> {
+        match self {
+            Self::Full => Ok(Model::load(base, precision, device)?),
+            Self::Adapter(adapter) => adapter.wrap(base, (precision, device), seed),
+            Self::Chosen(chosen) => chosen.choose(Model::load(base, precision, device)?),
+        }
+    }
+
+    /// Writes the tuned model into `out`, whole; an adapter also apart, into its folder `adapter`.
+    pub(crate) fn save(&self, model: &Model, base: &Path, out: &Path) -> Result<(), TrainError> {
+        let Self::Adapter(adapter) = self else { return Ok(model.save(out)?) };
+        let folder = out.join(ADAPTER);
+        adapter.save(model, &folder)?;
+        Ok(merged(base, &[(folder.as_path(), 1.0)], (Precision::F32, &inkstone_nn::device()))?.save(out)?)
+    }
+}
+
+impl Adapter {
+    /// The model of the folder `base` with this adapter around it, which alone is trained.
+    pub fn wrap(&self, base: &Path, (precision, device): (Precision, &Device), seed: u64) -> Result<Model, TrainError> {
+        let folder = ModelFolder::open(base)?;
+        let mut weights = Read::new(&folder);
+        let mut adapting = Adapting::new(&mut weights, self, seed);
+        let model = Model::build(folder.config(), &mut adapting, precision, device)?;
+        adapting.finish()?;
+        weights.finish()?;
+        Ok(model.train_only(&|name| self.owns(name)))
+    }
+}
+
+/// The model of the folder `base` with adapters merged into its weights, each with a factor.
+pub fn merged(
+    base: &Path,
+    adapters: &[(&Path, f64)],
+    (precision, device): (Precision, &Device),
+) -> Result<Model, TrainError> {
+    let folder = ModelFolder::open(base)?;
+    let mut weights = Read::new(&folder);
+    let adapters: Vec<(Adapter, f64)> =
+        adapters.iter().map(|&(path, factor)| Ok((Adapter::open(path)?, factor))).collect::<Result<_, TrainError>>()?;
+    let mut merging = Merging::new(&mut weights, &adapters);
+    let model = Model::build(folder.config(), &mut merging, precision, device)?;
+    merging.finish()?;
+    weights.finish()?;
+    Ok(model)
+}

@@ -1,0 +1,3 @@
+//! Tests of training's parts against outside programs and of what must always hold.
+
+mod peft;

@@ -1,0 +1,139 @@
+//! Adapters: those that the PEFT library made (`fixtures/scripts/peft_fixture.py`), and our own.
+
+use std::path::{Path, PathBuf};
+
+use inkstone_formats::safetensors::TensorFile;
+use inkstone_models::{Model, NoObserver, Pass};
+use inkstone_nn::{Precision, device, training_device};
+use inkstone_train::peft::{Adapter, merged};
+
+/// Largest difference of a logit: both sides compute in f32 and add in different orders (measured: 2e-6).
+const TOLERANCE: f32 = 1e-4;
+/// Largest difference of a logit between an adapter beside the weights and one merged into them.
+const MERGED: f32 = 1e-5;
+
+const MODELS: [&str; 3] = ["llama_tiny_tied", "gpt2_tiny", "bert_masked_tiny"];
+const METHODS: [&str; 4] = ["lora", "rslora", "dora", "ia3"];
+
+fn fixtures() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures"))
+}
+
+fn logits(model: &Model, ids: &[u32]) -> Vec<f32> {
+    let mut observer = NoObserver;
+    let logits = model.forward(ids, 2, &mut Pass::new(&mut observer));
+    logits.into_data_as::<f32>().try_to_vec::<f32>().unwrap()
+}
+
+fn deviation(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).map(|(a, b)| if (a - b).is_nan() { f32::INFINITY } else { (a - b).abs() }).fold(0.0, f32::max)
+}
+
+/// Ids and logits of a fixture.
+fn oracle(adapter: &Path) -> (Vec<u32>, Vec<f32>) {
+    let file = TensorFile::open(&adapter.join("oracle.safetensors")).unwrap();
+    let ids = file.tensor("ids").unwrap().bytes.chunks_exact(4).map(|b| u32::from_le_bytes(b.try_into().unwrap()));
+    (ids.collect(), file.f32("logits").unwrap())
+}
+
+fn each(mut test: impl FnMut(&str, &Path, &Path)) {
+    for model in MODELS {
+        for method in METHODS {
+            let name = format!("{model}_{method}");
+            test(&name, &fixtures().join(model), &fixtures().join("peft").join(&name));
+        }
+    }
+}
+
+#[test]
+fn adapters_of_peft_give_its_logits_beside_the_weights_and_merged_into_them() {
+    each(|name, base, folder| {
+        let (ids, expected) = oracle(folder);
+        let plain = Model::load(base, Precision::F32, &device()).unwrap();
+        assert!(deviation(&logits(&plain, &ids), &expected) > 100.0 * TOLERANCE, "{name}: the adapter changes nothing");
+        let beside = Adapter::open(folder).unwrap().wrap(base, (Precision::F32, &device()), 0).unwrap();
+        let beside = logits(&beside, &ids);
+        let merged = merged(base, &[(folder, 1.0)], (Precision::F32, &device())).unwrap();
+        let merged = logits(&merged, &ids);
+        let (apart, off) = (deviation(&beside, &merged), deviation(&beside, &expected));
+        assert!(off <= TOLERANCE, "{name}: a logit deviates by {off:e}");
+        assert!(apart <= MERGED, "{name}: merging moves a logit by {apart:e}");
+    });
+}
+
+#[test]
+fn an_adapter_that_is_written_again_has_the_same_tensors() {
+    each(|name, base, folder| {
+        let adapter = Adapter::open(folder).unwrap();
+        let model = adapter.wrap(base, (Precision::F32, &training_device()), 0).unwrap();
+        let out = tempfile::tempdir().unwrap();
+        adapter.save(&model, out.path()).unwrap();
+        let (was, is) =
+            (folder, out.path()).map_both(|f| TensorFile::open(&f.join("adapter_model.safetensors")).unwrap());
+        assert_eq!(was.names().collect::<Vec<_>>(), is.names().collect::<Vec<_>>(), "{name}");
+        for (tensor, view) in was.tensors() {
+            assert_eq!((view.shape, view.bytes), (is.tensor(tensor).unwrap().shape, is.tensor(tensor).unwrap().bytes));
+        }
+    });
+}
+
+/// Both of a pair.
+trait MapBoth<A> {
+    fn map_both<B>(self, f: impl Fn(A) -> B) -> (B, B);
+}
+
+impl<'a> MapBoth<&'a Path> for (&'a Path, &'a Path) {
+    fn map_both<B>(self, f: impl Fn(&'a Path) -> B) -> (B, B) {
+        (f(self.0), f(self.1))
+    }
+}
+
+#[test]
+fn only_the_adapter_gets_gradients() {
+    let base = fixtures().join("llama_tiny_tied");
+    let folder = fixtures().join("peft/llama_tiny_tied_lora");
+    let model = Adapter::open(&folder).unwrap().wrap(&base, (Precision::F32, &training_device()), 0).unwrap();
+    let (ids, _) = oracle(&folder);
+    let labels: Vec<i32> = ids.iter().map(|&id| id as i32).collect();
+    let mut gradients = model.loss(&ids, &labels, 2, None).mean.backward();
+    let (mut trained, mut got) = (Vec::new(), Vec::new());
+    model.visit_trainable(&mut |name, _, _| trained.push(name.to_owned()));
+    model.visit_gradients(&mut gradients, &mut |name, gradient| {
+        assert!(gradient.values().iter().any(|&x| x != 0.0), "{name} has no gradient");
+        got.push(name.to_owned());
+    });
+    assert!(trained.iter().all(|name| name.contains("lora_")) && !trained.is_empty());
+    assert_eq!(got, trained);
+}
+
+#[test]
+fn an_adapter_of_another_base_is_named() {
+    let error = |base: &str, adapter: &str| {
+        let folder = fixtures().join("peft").join(adapter);
+        let adapter = Adapter::open(&folder).unwrap();
+        let failed = adapter.wrap(&fixtures().join(base), (Precision::F32, &device()), 0).map(|_| ()).unwrap_err();
+        (failed.to_string(), failed.hint())
+    };
+    let (text, hint) = error("gpt2_tiny", "llama_tiny_tied_lora");
+    assert!(text.contains("model.layers.0") && hint.unwrap().contains("base model"), "{text}");
+    let (text, _) = error("llama3_tiny", "llama_tiny_tied_lora");
+    assert!(text.contains("lora_A") && text.contains("shape"), "{text}");
+}
+
+#[test]
+fn settings_that_are_not_implemented_are_refused() {
+    for (field, value, expected) in
+        [("modules_to_save", "[\"lm_head\"]", "modules_to_save"), ("peft_type", "\"VERA\"", "VERA"), ("r", "0", "`r`")]
+    {
+        let out = tempfile::tempdir().unwrap();
+        let from = fixtures().join("peft/llama_tiny_tied_lora");
+        std::fs::copy(from.join("adapter_model.safetensors"), out.path().join("adapter_model.safetensors")).unwrap();
+        let text = std::fs::read_to_string(from.join("adapter_config.json")).unwrap();
+        let mut config: serde_json::Value = serde_json::from_str(&text).unwrap();
+        config[field] = serde_json::from_str(value).unwrap();
+        std::fs::write(out.path().join("adapter_config.json"), config.to_string()).unwrap();
+        let text = Adapter::open(out.path()).map(|_| ()).unwrap_err().to_string();
+        assert!(text.contains(expected), "{text}");
+    }
+}
