@@ -4,10 +4,12 @@
 //! in the stages [`CorpusStage`] and [`ChatStage`], are kept by the tokenizer as [`shards`], and
 //! leave through the [`loader`] as batches. Nothing here knows what a model is.
 
+pub mod answer;
 pub mod chat;
 pub mod document;
 pub mod error;
 pub mod loader;
+pub mod preferences;
 pub mod read;
 pub mod shards;
 pub mod stage;
@@ -21,4 +23,5 @@ mod text;
 pub use chat::stage::ChatStage;
 pub use document::{Document, DocumentId, Split, read_documents};
 pub use error::CorpusError;
+pub use preferences::PreferencesStage;
 pub use stage::CorpusStage;

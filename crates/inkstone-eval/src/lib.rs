@@ -1,13 +1,12 @@
 //! Tasks, metrics and confidence intervals.
 
-mod answer;
 mod error;
 pub mod interval;
 pub mod questions;
 mod stage;
 pub mod text;
 
-pub use answer::normalise;
 pub use error::EvalError;
+pub use inkstone_corpus::answer::normalise;
 pub use stage::EvaluateStage;
 pub use text::{TextLoss, text_ids, text_loss};

@@ -76,6 +76,11 @@ pub(crate) enum Command {
     /// Loss, perplexity and bits per byte of a model on a text
     #[command(after_help = "Example:\n  inkstone eval runs/shakespeare-char/model --text notes.txt --json")]
     Eval(Eval),
+    /// Put adapters into the weights of their base model
+    #[command(
+        after_help = "Examples:\n  inkstone merge -m runs/base/model --adapter runs/tuned/model/adapter -o merged\n  inkstone merge -m base --adapter law --adapter style@0.5 -o both"
+    )]
+    Merge(Merge),
     /// Word vectors: learn them, ask them, draw them
     #[command(name = "word2vec")]
     Word2Vec(word2vec::Word2Vec),
@@ -220,11 +225,33 @@ pub(crate) struct Sampling {
     pub(crate) seed: u64,
 }
 
+/// Adapters over a model.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Adapters {
+    /// A PEFT folder to put into the model (may be repeated), with @0.5 by half
+    #[arg(long = "adapter", value_name = "DIR[@FACTOR]")]
+    pub(crate) adapters: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Merge {
+    /// The base model: a folder, recipe/stage, or the beginning of an id
+    #[arg(short, long, value_name = "MODEL")]
+    pub(crate) model: String,
+    #[command(flatten)]
+    pub(crate) adapters: Adapters,
+    /// The folder to write
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Chat {
     /// A model folder, recipe/stage, or the beginning of an id
     #[arg(short, long, value_name = "MODEL")]
     pub(crate) model: String,
+    #[command(flatten)]
+    pub(crate) adapters: Adapters,
     /// Answer this once and stop
     #[arg(long)]
     pub(crate) prompt: Option<String>,
@@ -240,6 +267,8 @@ pub(crate) struct Generate {
     /// A model folder, recipe/stage, or the beginning of an id
     #[arg(short, long, value_name = "MODEL")]
     pub(crate) model: String,
+    #[command(flatten)]
+    pub(crate) adapters: Adapters,
     /// What to go on from
     #[arg(long, default_value = "")]
     pub(crate) prompt: String,
@@ -257,6 +286,8 @@ pub(crate) struct Eval {
     /// A UTF-8 text file
     #[arg(long, value_name = "FILE")]
     pub(crate) text: PathBuf,
+    #[command(flatten)]
+    pub(crate) adapters: Adapters,
     /// Tokens that the model sees at once (default: its own context)
     #[arg(long, value_name = "N")]
     pub(crate) context: Option<usize>,

@@ -124,12 +124,30 @@ pub(crate) fn folder(reference: &str, runs: &Path) -> anyhow::Result<PathBuf> {
 }
 
 /// Loads model and tokenizer.
-pub(crate) fn load(reference: &str, runs: &Path) -> anyhow::Result<Speaker> {
+pub(crate) fn load(reference: &str, adapters: &cli::Adapters, runs: &Path) -> anyhow::Result<Speaker> {
     let folder = folder(reference, runs)?;
-    let model = Model::load(&folder, inkstone_nn::Precision::F32, &inkstone_nn::device())
-        .with_context(|| format!("loading the model {}", folder.display()))?;
+    let model = adapted(&folder, adapters)?;
     let tokenizer = load_tokenizer(&folder)?;
     Ok(Speaker { folder, model, tokenizer })
+}
+
+/// The model of a folder, with adapters in its weights.
+pub(crate) fn adapted(folder: &Path, adapters: &cli::Adapters) -> anyhow::Result<Model> {
+    let adapters: Vec<(&Path, f64)> = adapters.adapters.iter().map(|text| adapter(text)).collect::<Result<_, _>>()?;
+    inkstone_train::peft::merged(folder, &adapters, (inkstone_nn::Precision::F32, &inkstone_nn::device()))
+        .with_context(|| format!("loading the model {}", folder.display()))
+}
+
+/// `DIR` or `DIR@FACTOR`.
+fn adapter(text: &str) -> anyhow::Result<(&Path, f64)> {
+    if Path::new(text).exists() {
+        return Ok((Path::new(text), 1.0));
+    }
+    let Some((path, factor)) = text.rsplit_once('@') else { return Ok((Path::new(text), 1.0)) };
+    match factor.parse::<f64>() {
+        Ok(factor) if factor.is_finite() => Ok((Path::new(path), factor)),
+        _ => Err(hinted(format!("--adapter {text}: {factor:?} is no number"), "write DIR@0.5")),
+    }
 }
 
 impl<M: GoesOn> Speaker<M> {

@@ -12,6 +12,7 @@ pub(crate) fn registry() -> Registry {
         .add::<inkstone_corpus::world::WorldStage>()
         .add::<inkstone_corpus::CorpusStage>()
         .add::<inkstone_corpus::ChatStage>()
+        .add::<inkstone_corpus::PreferencesStage>()
         .add::<inkstone_tokenizer::TokenizerStage>()
         .add::<inkstone_tokenizer::TokensStage>()
         .add::<inkstone_train::PretrainStage>()

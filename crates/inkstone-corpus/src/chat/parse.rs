@@ -144,7 +144,7 @@ fn add_system(object: &Map<String, Value>, messages: &mut Vec<Message>) -> Resul
     Ok(())
 }
 
-fn add_turns(value: &Value, key: &str, messages: &mut Vec<Message>) -> Result<(), BadRecord> {
+pub(crate) fn add_turns(value: &Value, key: &str, messages: &mut Vec<Message>) -> Result<(), BadRecord> {
     let turns = value.as_array().ok_or_else(|| wrong(key, "a list of turns", value))?;
     for (turn, value) in (1..).zip(turns) {
         let message = message(turn, value)?;
@@ -183,7 +183,7 @@ fn role_of(name: &str) -> Option<Role> {
 }
 
 /// A string, or the texts of a list of content parts.
-fn text(value: &Value, key: &str) -> Result<String, BadRecord> {
+pub(crate) fn text(value: &Value, key: &str) -> Result<String, BadRecord> {
     match value {
         Value::String(text) => Ok(text.clone()),
         Value::Array(parts) => {
@@ -200,7 +200,7 @@ fn wrong(key: &str, expected: &'static str, value: &Value) -> BadRecord {
 
 /// A system message only at the beginning, then user and assistant in turns, tools behind the
 /// assistant.
-fn check(messages: &[Message]) -> Result<(), BadRecord> {
+pub(crate) fn check(messages: &[Message]) -> Result<(), BadRecord> {
     let mut before = None;
     for (turn, message) in (1..).zip(messages) {
         let role = message.role;

@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 use crate::chat::Message;
 use crate::document::first_128_bits;
 use crate::error::CorpusError;
+use crate::preferences::Answers;
 use crate::read::source::Source;
 use crate::read::{Content, Unit};
 
@@ -49,6 +50,7 @@ pub(crate) struct Settings {
 pub(crate) enum Body {
     Text(String),
     Messages(Vec<Message>),
+    Answers(Answers),
 }
 
 /// A document, or one part of a long one, before it has a name.
@@ -67,11 +69,13 @@ pub(crate) struct Size {
 
 impl Body {
     fn texts(&self) -> impl Iterator<Item = &str> {
-        let (text, messages): (_, &[Message]) = match self {
-            Self::Text(text) => (Some(text.as_str()), &[]),
-            Self::Messages(messages) => (None, messages),
+        let (text, messages, answers): (_, &[Message], _) = match self {
+            Self::Text(text) => (Some(text.as_str()), &[], [None, None]),
+            Self::Messages(messages) => (None, messages, [None, None]),
+            Self::Answers(answers) => (None, &answers.prompt, [answers.chosen.as_deref(), answers.rejected.as_deref()]),
         };
-        text.into_iter().chain(messages.iter().map(|message| message.content.as_str()))
+        let messages = messages.iter().map(|message| message.content.as_str());
+        text.into_iter().chain(messages).chain(answers.into_iter().flatten())
     }
 
     pub(crate) fn size(&self) -> Size {
@@ -93,17 +97,27 @@ impl Body {
     pub(crate) fn hash(&self) -> u128 {
         let hash = match self {
             Self::Text(text) => blake3::hash(text.as_bytes()),
-            Self::Messages(messages) => {
-                let mut hasher = blake3::Hasher::new();
-                for message in messages {
-                    hasher.update(&[message.role as u8]).update(&(message.content.len() as u64).to_le_bytes());
-                    hasher.update(message.content.as_bytes());
+            Self::Messages(messages) => hash_messages(messages).finalize(),
+            Self::Answers(answers) => {
+                let mut hasher = hash_messages(&answers.prompt);
+                for answer in [&answers.chosen, &answers.rejected] {
+                    let answer = answer.as_deref().unwrap_or_default();
+                    hasher.update(&(answer.len() as u64).to_le_bytes()).update(answer.as_bytes());
                 }
                 hasher.finalize()
             }
         };
         first_128_bits(&hash)
     }
+}
+
+fn hash_messages(messages: &[Message]) -> blake3::Hasher {
+    let mut hasher = blake3::Hasher::new();
+    for message in messages {
+        hasher.update(&[message.role as u8]).update(&(message.content.len() as u64).to_le_bytes());
+        hasher.update(message.content.as_bytes());
+    }
+    hasher
 }
 
 impl Job<'_> {

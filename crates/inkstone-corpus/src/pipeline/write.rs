@@ -10,6 +10,7 @@ use super::{Body, Job, Size};
 use crate::chat::Conversation;
 use crate::document::{Document, LineWriter, Split};
 use crate::error::CorpusError;
+use crate::preferences::Preference;
 use crate::read::source::Source;
 
 /// What a split holds.
@@ -135,6 +136,7 @@ fn write_body(
 ) -> Result<(), CorpusError> {
     match body {
         Body::Text(text) => writer.write(&Document { id, text, meta }),
+        Body::Answers(answers) => writer.write(&Preference { id, answers, meta }),
         Body::Messages(messages) => writer.write(&Conversation { id, messages, meta }),
     }
 }

@@ -29,7 +29,7 @@ const HELP: &str = "\
 Ctrl-C stops an answer. A line that ends in \\ goes on in the next one.";
 
 pub(crate) fn chat(args: &Chat, runs: &Path, printer: &Printer) -> anyhow::Result<ExitCode> {
-    let speaker = model::load(&args.model, runs)?;
+    let speaker = model::load(&args.model, &args.adapters, runs)?;
     let mut session = Session::new(&speaker, args, printer)?;
     match &args.prompt {
         Some(prompt) if prompt == "-" => {

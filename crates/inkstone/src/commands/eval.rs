@@ -32,7 +32,7 @@ pub(crate) fn eval(args: &Eval, runs: &Path, printer: &Printer) -> anyhow::Resul
         if args.dynamic.is_some() {
             return Err(hinted("only a recurrent model has --dynamic", "leave it out"));
         }
-        let speaker = model::load(&args.model, runs)?;
+        let speaker = model::load(&args.model, &args.adapters, runs)?;
         let context = args.context.unwrap_or_else(|| speaker.model.context());
         text_loss(&speaker.model, &speaker.tokenizer, &text, context, (&interrupt, &mut progress))
             .with_context(|| format!("evaluating on {}", args.text.display()))?

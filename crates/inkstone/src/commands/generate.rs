@@ -18,7 +18,7 @@ pub(crate) fn generate(args: &Generate, runs: &Path, printer: &Printer) -> anyho
     }
     match model::recurrent(&args.model, runs)? {
         Some(speaker) => go_on(&speaker, args, printer),
-        None => go_on(&model::load(&args.model, runs)?, args, printer),
+        None => go_on(&model::load(&args.model, &args.adapters, runs)?, args, printer),
     }
 }
 

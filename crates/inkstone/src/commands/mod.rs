@@ -10,6 +10,7 @@ mod gc;
 mod generate;
 mod info;
 mod ls;
+mod merge;
 mod new;
 mod ngram;
 mod plan;
@@ -38,6 +39,7 @@ pub(crate) fn dispatch(cli: Cli, printer: &Printer) -> anyhow::Result<ExitCode> 
         Command::Chat(args) => chat::chat(&args, runs, printer),
         Command::Generate(args) => generate::generate(&args, runs, printer),
         Command::Eval(args) => eval::eval(&args, runs, printer),
+        Command::Merge(args) => merge::merge(&args, runs, printer),
         Command::Word2Vec(args) => word2vec::word2vec(&args, runs, printer),
         Command::Info(args) => info::info(&args, runs, printer),
         Command::Doctor(args) => doctor::doctor(&args, printer),
