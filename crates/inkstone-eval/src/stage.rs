@@ -56,7 +56,7 @@ impl Stage for EvaluateStage {
     const SUMMARY: &'static str = "asks questions with known answers";
 
     fn inputs(config: &EvaluateConfig) -> Vec<Input> {
-        let model = |field, stage: &String| Input { field, stage: stage.clone(), kinds: &["pretrain", "sft"] };
+        let model = |field, stage: &String| Input { field, stage: stage.clone(), kinds: inkstone_train::MODELS };
         let mut inputs = vec![model("model", &config.model)];
         inputs.extend(config.before.as_ref().map(|before| model("before", before)));
         inputs.push(Input { field: "questions", stage: config.questions.clone(), kinds: &["world"] });

@@ -15,6 +15,7 @@ mod recipe;
 mod registry;
 mod rope;
 mod rows;
+mod score;
 mod weights;
 
 mod albert;

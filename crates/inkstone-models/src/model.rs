@@ -12,6 +12,7 @@ use crate::architecture::{Dimensions, Kind, Network, Update, Visit, VisitGradien
 use crate::builder::Builder;
 use crate::pass::{Cache, NoObserver, Pass, Source};
 use crate::registry::entry_of;
+use crate::score::{ScoreHead, is_scored, scored_class};
 use crate::weights::{Drawn, Read, Weights};
 use crate::{ModelError, cost};
 
@@ -22,6 +23,7 @@ pub struct Model {
     config: Value,
     dimensions: Dimensions,
     kind: Kind,
+    score: Option<ScoreHead>,
 }
 
 /// A loss with its parts.
@@ -49,8 +51,11 @@ impl Model {
         device: &Device,
     ) -> Result<Self, ModelError> {
         let entry = entry_of(config)?;
-        let network = (entry.build)(config, &mut Builder::new(weights, precision, device))?;
-        Ok(Self { network, config: config.clone(), dimensions: (entry.dimensions)(config)?, kind: entry.kind })
+        let dimensions = (entry.dimensions)(config)?;
+        let mut builder = Builder::new(weights, precision, device);
+        let network = (entry.build)(config, &mut builder)?;
+        let score = if is_scored(config) { Some(ScoreHead::build(dimensions.width, &mut builder)?) } else { None };
+        Ok(Self { network, config: config.clone(), dimensions, kind: entry.kind, score })
     }
 
     /// Reads a Hugging Face folder.
@@ -127,6 +132,44 @@ impl Model {
         Loss { mean, losses, counted }
     }
 
+    /// This model with a head that scores each position, zeros at first: the form of a reward model.
+    #[must_use]
+    pub fn with_score(self, device: &Device) -> Self {
+        let mut config = self.config.clone();
+        config["architectures"] = serde_json::json!([scored_class(&config)]);
+        config["num_labels"] = 1.into();
+        let zeros = vec![0.0; self.dimensions.width];
+        Self { score: Some(ScoreHead::new(zeros, self.dimensions.width, device)), config, ..self }
+    }
+
+    /// The network without the score, under the config that it had before.
+    #[must_use]
+    pub fn without_score(self, config: Value) -> Self {
+        Self { score: None, config, ..self }
+    }
+
+    /// The score of each position of `ids[b, t]`, `[b·t]`, where the model has a head for it, and the log-probabilities of
+    /// `labels` as [`Self::log_probabilities`] has them.
+    pub fn scores_and_log_probabilities(
+        &self,
+        ids: &[u32],
+        labels: &[i32],
+        batch: usize,
+    ) -> (Option<Tensor<1>>, Tensor<1>) {
+        let mut observer = NoObserver;
+        let mut pass = Pass::new(&mut observer);
+        let x_ne = self.network.hidden(ids, batch, &mut pass);
+        let scores = self.score.as_ref().map(|score| score.forward(x_ne.clone()));
+        (scores, ops::token_losses(self.network.head(x_ne, &mut pass), labels.into()).neg())
+    }
+
+    /// The score of each position of `ids[b, t]`, `[b·t]`; nothing without a head for it.
+    pub fn scores(&self, ids: &[u32], batch: usize) -> Option<Tensor<1>> {
+        let score = self.score.as_ref()?;
+        let mut observer = NoObserver;
+        Some(score.forward(self.network.hidden(ids, batch, &mut Pass::new(&mut observer))))
+    }
+
     /// An empty cache with room for `capacity` positions.
     pub fn cache(&self, capacity: usize) -> Cache {
         let Dimensions { layers, key_heads, head_width, .. } = self.dimensions;
@@ -136,23 +179,31 @@ impl Model {
     /// The same weights without a graph, for evaluation.
     #[must_use]
     pub fn valid(&self) -> Self {
-        self.with(self.network.valid())
+        let valid = self.with(self.network.valid());
+        Self { score: self.score.as_ref().map(burn::module::Module::valid), ..valid }
     }
 
     /// Shows every parameter by its Hugging Face name with shape and values, in a fixed order.
     pub fn visit_parameters(&self, visit: Visit<'_>) {
         self.network.visit_parameters(visit);
+        if let Some(score) = &self.score {
+            inkstone_nn::visit_parameters(score, visit);
+        }
     }
 
     /// Hands out the gradient of every parameter that has one, in the same order.
     pub fn visit_gradients(&self, gradients: &mut Gradients, visit: VisitGradient<'_>) {
         self.network.visit_gradients(gradients, visit);
+        if let Some(score) = &self.score {
+            inkstone_nn::visit_gradients(score, gradients, visit);
+        }
     }
 
     /// Changes every parameter in place, in the same order.
     #[must_use]
     pub fn update_parameters(self, update: Update<'_>) -> Self {
-        Self { network: self.network.update_parameters(update), ..self }
+        let network = self.network.update_parameters(update);
+        Self { network, score: self.score.map(|score| inkstone_nn::update_parameters(score, update)), ..self }
     }
 
     /// Trains the parameters whose names `keep` accepts, and no others: they get no gradient.
@@ -164,12 +215,16 @@ impl Model {
     /// Shows those parameters that are trained, in the same order.
     pub fn visit_trainable(&self, visit: Visit<'_>) {
         self.network.visit_trainable(visit);
+        if let Some(score) = &self.score {
+            inkstone_nn::visit_trainable(score, visit);
+        }
     }
 
     /// Changes those parameters in place that are trained, in the same order.
     #[must_use]
     pub fn update_trainable(self, update: Update<'_>) -> Self {
-        Self { network: self.network.update_trainable(update), ..self }
+        let network = self.network.update_trainable(update);
+        Self { network, score: self.score.map(|score| inkstone_nn::update_trainable(score, update)), ..self }
     }
 
     /// The model's `config.json`.
@@ -208,7 +263,13 @@ impl Model {
     }
 
     fn with(&self, network: Box<dyn Network>) -> Self {
-        Self { network, config: self.config.clone(), dimensions: self.dimensions.clone(), kind: self.kind }
+        Self {
+            network,
+            config: self.config.clone(),
+            dimensions: self.dimensions.clone(),
+            kind: self.kind,
+            score: self.score.clone(),
+        }
     }
 }
 

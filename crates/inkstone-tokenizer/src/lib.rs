@@ -17,7 +17,7 @@ mod decoder;
 mod error;
 mod folder;
 mod specials;
-mod stages;
+pub mod stages;
 mod tokenizer;
 mod train;
 

@@ -125,6 +125,26 @@ pub(crate) fn eight() -> u64 {
     8
 }
 
+pub(crate) fn eight_answers() -> usize {
+    8
+}
+
+pub(crate) fn answer_tokens() -> usize {
+    32
+}
+
+pub(crate) fn known_characters() -> usize {
+    64
+}
+
+pub(crate) fn kl() -> f64 {
+    0.04
+}
+
+pub(crate) fn clip_ratio() -> f64 {
+    0.2
+}
+
 pub(crate) fn hundred() -> u64 {
     100
 }

@@ -4,12 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use inkstone_corpus::Split;
-use inkstone_corpus::loader::{Loader, LoaderConfig};
+use inkstone_corpus::loader::{Loader, LoaderConfig, Packing};
 use inkstone_corpus::shards::TokenShard;
 
 use crate::TrainError;
 use crate::config::TrainingConfig;
-use crate::objective::Objective;
 
 /// Training batches, and validation batches where the split has any tokens.
 pub(crate) struct Data {
@@ -22,7 +21,7 @@ impl Data {
     pub(crate) fn open(
         tokens: &Path,
         config: &TrainingConfig,
-        objective: &dyn Objective,
+        packing: Packing,
         seed: u64,
         pad_id: u32,
     ) -> Result<Self, TrainError> {
@@ -34,7 +33,7 @@ impl Data {
         if (config.context as u64) > n_tokens {
             return Err(TrainError::ContextTooLong { context: config.context, tokens: n_tokens });
         }
-        let loader = |shard| Loader::new(shard, loader_config(config, objective, seed, pad_id));
+        let loader = |shard| Loader::new(shard, loader_config(config, packing, seed, pad_id));
         let validation = open(tokens, Split::Validation)?;
         Ok(Self {
             train: loader(shard)?,
@@ -50,11 +49,11 @@ fn open(tokens: &Path, split: Split) -> Result<Arc<TokenShard>, TrainError> {
     Ok(Arc::new(shard))
 }
 
-fn loader_config(config: &TrainingConfig, objective: &dyn Objective, seed: u64, pad_id: u32) -> LoaderConfig {
+fn loader_config(config: &TrainingConfig, packing: Packing, seed: u64, pad_id: u32) -> LoaderConfig {
     LoaderConfig {
         batch_size: config.batch_size,
         context: config.context,
-        packing: objective.packing(),
+        packing,
         separate_documents: config.separate_documents,
         shuffle: true,
         seed,

@@ -24,6 +24,14 @@ pub enum TrainError {
         /// The losses before it, oldest first.
         last_losses: Vec<f64>,
     },
+    /// A reward that is not a number.
+    #[error("the reward of the answer {text:?} is {value}")]
+    Reward {
+        /// The answer.
+        text: String,
+        /// Its reward.
+        value: f64,
+    },
     /// A file of a checkpoint that can't be written or read.
     #[error("checkpoint {}: {what}", path.display())]
     Checkpoint {
@@ -92,6 +100,7 @@ impl TrainError {
             Self::Checkpoint { .. } | Self::CheckpointFile(_) | Self::Log { .. } => {
                 "free some space or fix the permissions; the same command goes on from the last good checkpoint"
             }
+            Self::Reward { .. } => "the judge must give a finite number to every answer",
             Self::ContextTooLong { .. } => "set `context` to less, or give the recipe more texts",
             Self::NoTokens { .. } => "give the corpus more texts, or a larger `validation` share",
             Self::Corpus(error) => return error.hint(),

@@ -13,6 +13,8 @@ mod log;
 pub mod objective;
 pub mod optimizer;
 pub mod peft;
+pub mod policy;
+pub mod preference;
 pub mod pretrain;
 pub mod probe;
 pub mod schedule;
@@ -22,5 +24,8 @@ pub mod trainer;
 pub mod validation;
 
 pub use error::TrainError;
+pub use inkstone_tokenizer::stages::MODELS;
+pub use policy::PolicyStage;
+pub use preference::PreferenceStage;
 pub use pretrain::{Positions, PretrainStage, positions_behind};
 pub use sft::SftStage;

@@ -1,20 +1,55 @@
 //! Objectives: a batch in, a loss out.
 
 use inkstone_corpus::chat::{Message, Role};
-use inkstone_corpus::loader::{Batch, Packing};
+use inkstone_corpus::loader::{Batch, Loader};
 use inkstone_models::{Loss, Model};
 use inkstone_tokenizer::{Tokenizer, TokenizerError};
 
-/// What a model is trained to do with a batch.
-pub trait Objective: Send + Sync {
-    /// How documents become rows.
-    fn packing(&self) -> Packing;
+use crate::TrainError;
 
+/// What a model is trained to do with a batch.
+pub trait Objective<B = Batch>: Send + Sync {
     /// The loss of one batch; its `mean` carries the graph of the backward pass.
-    fn loss(&self, model: &Model, batch: &Batch) -> Loss;
+    fn loss(&self, model: &Model, batch: &B) -> Result<Loss, TrainError>;
+
+    /// What else there is to know about a batch once its loss is known, by the tags that TensorBoard shows.
+    fn metrics(&self) -> Vec<(&'static str, f64)> {
+        Vec::new()
+    }
 
     /// How a sample prompt is put to the model.
     fn prompt(&self, tokenizer: &Tokenizer, prompt: &str) -> Result<Vec<u32>, TokenizerError>;
+}
+
+/// Where batches come from. Batch `index` is a function of it alone, so that a run that was killed goes on as if it had not been.
+pub trait Batches {
+    /// What an objective is given.
+    type Batch;
+
+    /// The batch of the step `index`, pass after pass.
+    fn batch(&mut self, index: u64) -> Self::Batch;
+
+    /// Batches of one pass.
+    fn batches_per_pass(&mut self) -> u64;
+
+    /// A batch of the first pass; the last one may be smaller.
+    fn pass_batch(&mut self, index: u64) -> Self::Batch;
+}
+
+impl Batches for Loader {
+    type Batch = Batch;
+
+    fn batch(&mut self, index: u64) -> Batch {
+        Self::batch(self, index)
+    }
+
+    fn batches_per_pass(&mut self) -> u64 {
+        Self::batches_per_pass(self)
+    }
+
+    fn pass_batch(&mut self, index: u64) -> Batch {
+        Self::pass_batch(self, index)
+    }
 }
 
 /// Predict every token from those before it (arXiv:2005.14165, section 2).
@@ -27,33 +62,29 @@ pub struct NextToken;
 pub struct Instruction;
 
 impl Objective for NextToken {
-    fn packing(&self) -> Packing {
-        Packing::Stream
-    }
-
     fn prompt(&self, tokenizer: &Tokenizer, prompt: &str) -> Result<Vec<u32>, TokenizerError> {
         let ids = tokenizer.encode(prompt)?;
         Ok(if ids.is_empty() { tokenizer.bos().into_iter().collect() } else { ids })
     }
 
-    fn loss(&self, model: &Model, batch: &Batch) -> Loss {
-        labelled_loss(model, batch)
+    fn loss(&self, model: &Model, batch: &Batch) -> Result<Loss, TrainError> {
+        Ok(labelled_loss(model, batch))
     }
 }
 
 impl Objective for Instruction {
-    fn packing(&self) -> Packing {
-        Packing::Whole
-    }
-
     fn prompt(&self, tokenizer: &Tokenizer, prompt: &str) -> Result<Vec<u32>, TokenizerError> {
-        let turn = Message { role: Role::User, content: prompt.to_owned() };
-        tokenizer.encode_chat(&[turn], true)
+        ask(tokenizer, prompt)
     }
 
-    fn loss(&self, model: &Model, batch: &Batch) -> Loss {
-        labelled_loss(model, batch)
+    fn loss(&self, model: &Model, batch: &Batch) -> Result<Loss, TrainError> {
+        Ok(labelled_loss(model, batch))
     }
+}
+
+/// A user's turn up to where the answer begins.
+pub(crate) fn ask(tokenizer: &Tokenizer, prompt: &str) -> Result<Vec<u32>, TokenizerError> {
+    tokenizer.encode_chat(&[Message { role: Role::User, content: prompt.to_owned() }], true)
 }
 
 fn labelled_loss(model: &Model, batch: &Batch) -> Loss {

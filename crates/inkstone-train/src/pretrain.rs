@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use inkstone_corpus::loader::Packing;
 use inkstone_models::{Kind, Model, ModelTable, Vocabulary};
 use inkstone_recipe::{
     Context, Estimate, Forecast, ImplicitStage, Input, Machine, Metrics, Stage, StageError, Upstream,
@@ -96,7 +97,7 @@ impl Stage for PretrainStage {
         };
         let model_config = config.model.config_json(vocabulary, config.context);
         let pad_id = tokenizer.pad().unwrap_or(0);
-        let mut data = Data::open(&context.input("tokens").folder, &training, &NextToken, context.seed, pad_id)?;
+        let mut data = Data::open(&context.input("tokens").folder, &training, Packing::Stream, context.seed, pad_id)?;
         let device = inkstone_nn::training_device();
         let model = Model::init(&model_config, context.seed, training.precision.into(), &device)
             .map_err(crate::TrainError::from)?;

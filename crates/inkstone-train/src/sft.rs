@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use inkstone_corpus::loader::Packing;
 use inkstone_recipe::{
     Context, Estimate, Forecast, ImplicitStage, Input, Machine, Metrics, Stage, StageError, Upstream,
 };
@@ -47,7 +48,7 @@ impl Stage for SftStage {
 
     fn inputs(config: &SftConfig) -> Vec<Input> {
         vec![
-            Input { field: "base", stage: config.base.clone(), kinds: &["pretrain", "sft"] },
+            Input { field: "base", stage: config.base.clone(), kinds: crate::MODELS },
             Input { field: "tokens", stage: ".tokens".into(), kinds: &["tokens"] },
         ]
     }
@@ -63,7 +64,7 @@ impl Stage for SftStage {
     }
 
     fn foresee(config: &SftConfig, upstream: &Upstream<'_>) -> Result<(), StageError> {
-        positions_behind("base", upstream).map_or(Ok(()), |positions| fits(config.context, positions.count))
+        foresee_context(config.context, upstream)
     }
 
     fn run(config: &SftConfig, context: &Context<'_>) -> Result<Metrics, StageError> {
@@ -75,7 +76,7 @@ impl Stage for SftStage {
         let model = tuning.load(base, (training.precision.into(), &device), context.seed)?;
         fits(training.context, model.context())?;
         let pad_id = tokenizer.pad().unwrap_or(0);
-        let mut data = Data::open(&context.input("tokens").folder, &training, &Instruction, context.seed, pad_id)?;
+        let mut data = Data::open(&context.input("tokens").folder, &training, Packing::Whole, context.seed, pad_id)?;
         let run = Run {
             training: &training,
             objective: &Instruction as &dyn Objective,
@@ -88,8 +89,13 @@ impl Stage for SftStage {
     }
 }
 
+/// Whether the model behind `base`, not yet made, will be able to read a row of the training.
+pub(crate) fn foresee_context(context: usize, upstream: &Upstream<'_>) -> Result<(), StageError> {
+    positions_behind("base", upstream).map_or(Ok(()), |positions| fits(context, positions.count))
+}
+
 /// Whether the base model can read a row of the training.
-fn fits(context: usize, positions: usize) -> Result<(), StageError> {
+pub(crate) fn fits(context: usize, positions: usize) -> Result<(), StageError> {
     if context <= positions {
         return Ok(());
     }

@@ -14,9 +14,9 @@ use crate::trainer::{Run, Trained};
 const TOKENIZER_FILES: [&str; 3] = ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja"];
 
 /// Writes the Hugging Face folder (with the tokenizer of the folder `base`) and returns the metrics.
-pub(crate) fn finish(
+pub(crate) fn finish<B>(
     trained: &Trained,
-    run: &Run<'_>,
+    run: &Run<'_, B>,
     (base, tuning): (&Path, &Tuning),
 ) -> Result<Metrics, StageError> {
     let out = run.context.out();
@@ -32,7 +32,7 @@ pub(crate) fn finish(
 }
 
 /// `generation_config.json`: how the model is meant to be sampled, and where an answer ends.
-fn write_generation_config(run: &Run<'_>) -> Result<(), StageError> {
+fn write_generation_config<B>(run: &Run<'_, B>) -> Result<(), StageError> {
     let tokenizer = run.tokenizer;
     let config = json!({
         "bos_token_id": tokenizer.bos(),
@@ -47,7 +47,7 @@ fn write_generation_config(run: &Run<'_>) -> Result<(), StageError> {
     std::fs::write(&path, text).map_err(|source| TrainError::Log { path, source }.into())
 }
 
-fn metrics(trained: &Trained, run: &Run<'_>) -> Metrics {
+fn metrics<B>(trained: &Trained, run: &Run<'_, B>) -> Metrics {
     let config = run.training;
     let tokens = trained.steps * config.tokens_per_step();
     let flops = trained.model.flops_per_token(config.context) * tokens as f64;

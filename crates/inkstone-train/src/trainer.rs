@@ -1,6 +1,6 @@
 //! The one training loop.
 
-use inkstone_corpus::loader::Loader;
+use inkstone_corpus::loader::Batch;
 use inkstone_models::Model;
 use inkstone_recipe::{Context, Task};
 use inkstone_tokenizer::Tokenizer;
@@ -9,16 +9,16 @@ use crate::TrainError;
 use crate::checkpoint::Checkpoints;
 use crate::config::TrainingConfig;
 use crate::log::RunLog;
-use crate::objective::Objective;
+use crate::objective::{Batches, Objective};
 use crate::optimizer::Optimizer;
 use crate::validation::{ValidationLoss, validation_loss};
 
 /// What a run trains on and how.
-pub struct Run<'a> {
+pub struct Run<'a, B = Batch> {
     /// The recipe's settings.
     pub training: &'a TrainingConfig,
     /// What to do with a batch.
-    pub objective: &'a dyn Objective,
+    pub objective: &'a dyn Objective<B>,
     /// For samples.
     pub tokenizer: &'a Tokenizer,
     /// Nats to bits per byte: tokens over bytes of the validation split, where bytes are known.
@@ -42,7 +42,11 @@ pub struct Trained {
 }
 
 /// Trains `model` until the recipe's number of steps, from the newest checkpoint where there is one.
-pub fn train(model: Model, data: (&mut Loader, Option<&mut Loader>), run: &Run<'_>) -> Result<Trained, TrainError> {
+pub fn train<D: Batches>(
+    model: Model,
+    data: (&mut D, Option<&mut D>),
+    run: &Run<'_, D::Batch>,
+) -> Result<Trained, TrainError> {
     let (loader, mut validation) = data;
     let config = run.training;
     let steps = config.total_steps(loader.batches_per_pass());
@@ -55,7 +59,7 @@ pub fn train(model: Model, data: (&mut Loader, Option<&mut Loader>), run: &Run<'
     while step < steps {
         // 1) The gradient of one batch, summed over `accumulate` parts of it.
         let started = std::time::Instant::now();
-        let loss = gradient(&model, loader, &mut optimizer, (run, step));
+        let loss = gradient(&model, loader, &mut optimizer, (run, step))?;
 
         // 2) One step of AdamW, at the scheduled rate, with the norm clipped.
         let norm = optimizer.gradient_norm();
@@ -67,15 +71,16 @@ pub fn train(model: Model, data: (&mut Loader, Option<&mut Loader>), run: &Run<'
         // 3) What happened, to the log and to the person who waits.
         let tokens = step * config.tokens_per_step();
         let speed = config.tokens_per_step() as f64 / started.elapsed().as_secs_f64();
-        let values =
-            [("train/loss", loss), ("train/lr", rate), ("train/grad_norm", norm), ("train/tok_per_sec", speed)];
+        let mut values =
+            vec![("train/loss", loss), ("train/lr", rate), ("train/grad_norm", norm), ("train/tok_per_sec", speed)];
+        values.extend(run.objective.metrics());
         log.metrics(step, tokens, &values)?;
         show(bar.as_ref(), tokens, loss);
         if due(step, config.evaluate_every)
             && step < steps
             && let Some(loader) = validation.as_deref_mut()
         {
-            let loss = validation_loss(&model, run.objective, loader, Some(config.evaluate_batches));
+            let loss = validation_loss(&model, run.objective, loader, Some(config.evaluate_batches))?;
             report_validation(run, &mut log, (step, steps), loss)?;
         }
         if due(step, config.sample_every) && step < steps {
@@ -94,7 +99,7 @@ pub fn train(model: Model, data: (&mut Loader, Option<&mut Loader>), run: &Run<'
     }
     drop(bar);
     let seconds = log.seconds();
-    let validation = validation.map(|loader| validation_loss(&model, run.objective, loader, None));
+    let validation = validation.map(|loader| validation_loss(&model, run.objective, loader, None)).transpose()?;
     if let Some(loss) = validation {
         report_validation(run, &mut log, (steps, steps), loss)?;
     }
@@ -105,18 +110,23 @@ pub fn train(model: Model, data: (&mut Loader, Option<&mut Loader>), run: &Run<'
 }
 
 /// Adds the gradient of the batch of `step` to what the optimiser has gathered; the mean loss.
-fn gradient(model: &Model, loader: &mut Loader, optimizer: &mut Optimizer, (run, step): (&Run<'_>, u64)) -> f64 {
+fn gradient<D: Batches>(
+    model: &Model,
+    loader: &mut D,
+    optimizer: &mut Optimizer,
+    (run, step): (&Run<'_, D::Batch>, u64),
+) -> Result<f64, TrainError> {
     let parts = run.training.accumulate as u64;
     let (mut nats, mut labelled) = (0.0, 0);
     for part in 0..parts {
         let batch = loader.batch(step * parts + part);
-        let loss = run.objective.loss(model, &batch);
+        let loss = run.objective.loss(model, &batch)?;
         nats += loss.losses.iter().map(|&x| f64::from(x)).sum::<f64>();
         labelled += loss.counted;
         let mut gradients = loss.mean.backward();
         optimizer.accumulate(model, &mut gradients, loss.counted);
     }
-    nats / labelled.max(1) as f64
+    Ok(nats / labelled.max(1) as f64)
 }
 
 fn due(step: u64, every: u64) -> bool {
@@ -149,8 +159,8 @@ fn check_finite(
     })
 }
 
-fn report_validation(
-    run: &Run<'_>,
+fn report_validation<B>(
+    run: &Run<'_, B>,
     log: &mut RunLog,
     (step, steps): (u64, u64),
     loss: ValidationLoss,
@@ -164,7 +174,7 @@ fn report_validation(
 }
 
 /// Lets the model go on from each prompt of the recipe.
-fn sample(model: &Model, run: &Run<'_>, log: &mut RunLog, step: u64) -> Result<(), TrainError> {
+fn sample<B>(model: &Model, run: &Run<'_, B>, log: &mut RunLog, step: u64) -> Result<(), TrainError> {
     let model = model.valid();
     for (index, prompt) in run.training.sample_prompts.iter().enumerate() {
         let ids = run.objective.prompt(run.tokenizer, prompt)?;

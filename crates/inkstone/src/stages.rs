@@ -17,6 +17,8 @@ pub(crate) fn registry() -> Registry {
         .add::<inkstone_tokenizer::TokensStage>()
         .add::<inkstone_train::PretrainStage>()
         .add::<inkstone_train::SftStage>()
+        .add::<inkstone_train::PreferenceStage>()
+        .add::<inkstone_train::PolicyStage>()
         .add::<inkstone_eval::EvaluateStage>()
         .add::<inkstone_classic::ngram::NgramStage>()
         .add::<inkstone_classic::word2vec::Word2VecStage>()

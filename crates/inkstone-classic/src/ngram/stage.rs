@@ -106,7 +106,7 @@ impl Stage for NgramStage {
         inputs.extend(config.tokenizer.as_ref().map(|stage| Input {
             field: "tokenizer",
             stage: stage.clone(),
-            kinds: &["tokenizer", "pretrain", "sft"],
+            kinds: inkstone_tokenizer::stages::TOKENIZERS,
         }));
         inputs
     }

@@ -59,7 +59,7 @@ impl Stage for TokensStage {
         let input = |field, stage: &str, kinds| Input { field, stage: stage.to_owned(), kinds };
         vec![
             input("corpus", &config.corpus, &["corpus", "chat"]),
-            input("tokenizer", &config.tokenizer, &["tokenizer", "pretrain", "sft"]),
+            input("tokenizer", &config.tokenizer, super::TOKENIZERS),
         ]
     }
 

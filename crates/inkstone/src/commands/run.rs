@@ -49,9 +49,9 @@ fn summarise(report: &RunReport, page: &Path, seconds: f64, printer: &Printer) {
         ));
     }
     printer.talk(&format!("  {:<18} {}", "report", page.display()));
-    let speaks = |kind: &str| matches!(kind, "sft" | "pretrain");
+    let speaks = |kind: &str| inkstone_train::MODELS.contains(&kind);
     if let Some(model) = report.stages.iter().rev().find(|stage| speaks(&stage.artifact.manifest.kind)) {
-        let verb = if model.artifact.manifest.kind == "sft" { "chat" } else { "generate" };
+        let verb = if model.artifact.manifest.kind == "pretrain" { "generate" } else { "chat" };
         printer.talk(&format!("\nNext:  inkstone {verb} -m {}", model.link.display()));
     }
 }

@@ -1,0 +1,18 @@
+//! Learning from rewards: `PPO`, `GRPO` and `RLOO`, one file each, over answers that the policy itself gives.
+//!
+//! An iteration: the policy answers some prompts, each a few times ([`rollout`]); the answers are judged ([`reward`]); the
+//! algorithm turns rewards into an advantage for every token; a few steps of the clipped objective follow ([`surrogate`]).
+//! All of it is an [objective](crate::objective::Objective) of the one training loop.
+
+mod algorithm;
+pub mod grpo;
+mod objective;
+pub mod ppo;
+pub mod reward;
+pub mod rloo;
+pub mod rollout;
+mod stage;
+pub mod surrogate;
+
+pub use algorithm::AlgorithmTable;
+pub use stage::{PolicyConfig, PolicyStage};
