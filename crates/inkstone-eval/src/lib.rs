@@ -1,7 +1,7 @@
 //! Tasks, metrics and confidence intervals.
 
 mod error;
-pub mod interval;
+pub use inkstone_train::interval;
 pub mod questions;
 mod stage;
 pub mod text;

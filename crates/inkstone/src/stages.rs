@@ -18,6 +18,8 @@ pub(crate) fn registry() -> Registry {
         .add::<inkstone_train::PretrainStage>()
         .add::<inkstone_train::SftStage>()
         .add::<inkstone_train::PreferenceStage>()
+        .add::<inkstone_train::RewardStage>()
+        .add::<inkstone_train::FeedbackStage>()
         .add::<inkstone_train::PolicyStage>()
         .add::<inkstone_eval::EvaluateStage>()
         .add::<inkstone_classic::ngram::NgramStage>()

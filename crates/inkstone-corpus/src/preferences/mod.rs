@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::chat::Message;
-use crate::document::{DocumentId, Split, read_lines_of};
+use crate::document::{DocumentId, LineWriter, Split, read_lines_of};
 use crate::error::CorpusError;
 
 pub use parse::{BadPreference, parse_preference};
@@ -53,4 +53,17 @@ pub fn read_preferences(
     split: Split,
 ) -> Result<impl Iterator<Item = Result<Preference, CorpusError>> + use<>, CorpusError> {
     read_lines_of(&split.file(artifact))
+}
+
+/// Writes the records of one split, each with a name that comes from its place.
+///
+/// # Errors
+/// If the file can't be written.
+pub fn write_preferences(artifact: &Path, split: Split, records: &[Answers]) -> Result<(), CorpusError> {
+    let mut writer = LineWriter::create(&split.file(artifact))?;
+    for (n, answers) in records.iter().enumerate() {
+        let id = DocumentId::new(split.name(), n as u64, 0);
+        writer.write(&Preference { id, answers: answers.clone(), meta: Map::new() })?;
+    }
+    writer.finish()
 }

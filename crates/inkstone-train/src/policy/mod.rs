@@ -5,9 +5,11 @@
 //! All of it is an [objective](crate::objective::Objective) of the one training loop.
 
 mod algorithm;
+mod feedback;
 pub mod grpo;
 mod objective;
 pub mod ppo;
+mod prompts;
 pub mod reward;
 pub mod rloo;
 pub mod rollout;
@@ -15,4 +17,5 @@ mod stage;
 pub mod surrogate;
 
 pub use algorithm::AlgorithmTable;
+pub use feedback::{FeedbackConfig, FeedbackStage};
 pub use stage::{PolicyConfig, PolicyStage};

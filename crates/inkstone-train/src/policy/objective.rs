@@ -9,19 +9,14 @@ use inkstone_models::{Loss, Model};
 use inkstone_recipe::fs;
 use inkstone_tokenizer::{Tokenizer, TokenizerError};
 
+use super::prompts::Prompt;
 use super::rollout::{Generator, Rollout};
 use super::stage::PolicyConfig;
 use super::surrogate::{Tokens, value_losses};
 use crate::TrainError;
 use crate::objective::{Batches, Objective, ask};
 use crate::preference::{Encoded, draw, order, padded};
-
-/// A prompt with the answer that is known to be right.
-#[derive(Debug, Clone)]
-pub(super) struct Prompt {
-    pub(super) ids: Vec<u32>,
-    pub(super) known: String,
-}
+use crate::reward::scores;
 
 /// Steps of a run: a batch is its own number.
 pub(super) struct Steps(pub(super) u64);
@@ -55,6 +50,8 @@ pub(super) struct Rewarded<'a> {
     pub(super) prompts: &'a [Prompt],
     pub(super) tokenizer: &'a Tokenizer,
     pub(super) reference: Model,
+    /// A reward model.
+    pub(super) scorer: Option<Model>,
     pub(super) seed: u64,
     /// Where rollouts are kept, so that a run that was killed amid an iteration goes on with the same.
     pub(super) folder: PathBuf,
@@ -97,22 +94,14 @@ impl Rewarded<'_> {
         let asked: Vec<usize> = chosen.flat_map(|prompt| std::iter::repeat_n(prompt, group)).collect();
         let seeds: Vec<u64> = (0..asked.len() as u64).map(|at| mix(self.seed, number, at)).collect();
         let prompts: Vec<&[u32]> = asked.iter().map(|&prompt| self.prompts[prompt].ids.as_slice()).collect();
-        let answers = model.answers(&prompts, &self.sampling(), &seeds)?;
+        let answers = model.answers(&prompts, &sampling(self.tokenizer, self.config.max_new_tokens), &seeds)?;
         let mut rollouts: Vec<Rollout> =
             asked.into_iter().zip(answers).map(|(prompt, ids)| self.rollout(prompt, ids)).collect::<Result<_, _>>()?;
         for chunk in rollouts.chunks_mut(ROWS) {
             self.weigh(model, chunk);
+            self.score(chunk)?;
         }
         Ok(rollouts)
-    }
-
-    fn sampling(&self) -> Sampling {
-        Sampling {
-            max_new_tokens: self.config.max_new_tokens,
-            temperature: 1.0,
-            stop_ids: self.tokenizer.stop_ids(),
-            ..Sampling::greedy()
-        }
     }
 
     /// An answer with its reward. One that ended has the token that ended it, too: ending is learnt.
@@ -124,7 +113,22 @@ impl Rewarded<'_> {
         }
         let mut rollout = Rollout { prompt, ids, finished, ..Rollout::default() };
         rollout.reward = self.config.reward.judge(&rollout, &text, &self.prompts[prompt].known);
-        if rollout.reward.is_finite() { Ok(rollout) } else { Err(TrainError::Reward { text, value: rollout.reward }) }
+        Ok(rollout)
+    }
+
+    /// Adds the reward model's score, where there is one.
+    fn score(&self, rollouts: &mut [Rollout]) -> Result<(), TrainError> {
+        let rows: Vec<Encoded> = rollouts.iter().map(|rollout| self.row(rollout)).collect();
+        let rows: Vec<&Encoded> = rows.iter().collect();
+        let scores = self.scorer.as_ref().and_then(|scorer| scores(scorer, &rows, 0)).map(crate::preference::numbers);
+        for (n, rollout) in rollouts.iter_mut().enumerate() {
+            rollout.reward += scores.as_ref().map_or(0.0, |scores| f64::from(scores[n]));
+            if !rollout.reward.is_finite() {
+                let text = self.tokenizer.decode(&rollout.ids)?;
+                return Err(TrainError::Reward { text, value: rollout.reward });
+            }
+        }
+        Ok(())
     }
 
     /// Log-probabilities under policy and reference, and values.
@@ -227,6 +231,11 @@ impl Objective<u64> for Rewarded<'_> {
     }
 }
 
+/// Draws from the policy as it is.
+pub(super) fn sampling(tokenizer: &Tokenizer, max_new_tokens: usize) -> Sampling {
+    Sampling { max_new_tokens, temperature: 1.0, stop_ids: tokenizer.stop_ids(), ..Sampling::greedy() }
+}
+
 /// What is known of an iteration's answers.
 fn summary(rollouts: &[Rollout]) -> Vec<(&'static str, f64)> {
     let n = rollouts.len().max(1) as f64;
@@ -260,7 +269,7 @@ fn explained(rollouts: &[Rollout]) -> Option<f64> {
     (!pairs.is_empty()).then(|| 1.0 - variance(&|(a, b)| a - b) / variance(&|(a, _)| *a).max(1e-12))
 }
 
-fn mix(seed: u64, iteration: u64, answer: u64) -> u64 {
+pub(super) fn mix(seed: u64, iteration: u64, answer: u64) -> u64 {
     let bytes = draw([seed, iteration, answer]);
     u64::from_le_bytes(std::array::from_fn(|at| bytes[at]))
 }

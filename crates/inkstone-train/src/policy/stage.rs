@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use inkstone_corpus::Split;
-use inkstone_corpus::chat::{Role, read_conversations};
 use inkstone_models::Model;
 use inkstone_recipe::{Context, Estimate, Forecast, Input, Machine, Metrics, Stage, StageError, Upstream};
 use inkstone_tokenizer::Tokenizer;
 
 use super::algorithm::AlgorithmTable;
-use super::objective::{Prompt, Rewarded, Steps};
+use super::objective::{Rewarded, Steps};
+use super::prompts::Asking;
 use super::reward::RewardTable;
 use crate::config::training_stage_config;
 use crate::objective::Objective;
@@ -31,6 +30,9 @@ training_stage_config! {
         /// How answers are rewarded. Default: 1 for the known answer, −1 for one without an end.
         #[serde(default)]
         reward: RewardTable,
+        /// A `reward` stage whose score of the answer is added. Default: none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reward_model: Option<String>,
         /// Prompts of an iteration.
         prompts: usize,
         /// Answers to each prompt. Default 8.
@@ -79,10 +81,13 @@ impl Stage for PolicyStage {
     }
 
     fn inputs(config: &PolicyConfig) -> Vec<Input> {
-        vec![
+        let mut inputs = vec![
             Input { field: "base", stage: config.base.clone(), kinds: crate::MODELS },
             Input { field: "chat", stage: config.chat.clone(), kinds: &["chat"] },
-        ]
+        ];
+        let scored = config.reward_model.iter();
+        inputs.extend(scored.map(|stage| Input { field: "reward_model", stage: stage.clone(), kinds: &["reward"] }));
+        inputs
     }
 
     fn estimate(config: &PolicyConfig, inputs: &BTreeMap<String, Forecast>, machine: &Machine) -> Estimate {
@@ -98,7 +103,7 @@ impl Stage for PolicyStage {
         let training = config.training();
         let base = &context.input("base").folder;
         let tokenizer = Tokenizer::load(base).map_err(TrainError::from)?;
-        let prompts = prompts(config, &tokenizer, context)?;
+        let prompts = config.asking().prompts(&tokenizer, context)?;
         let device = inkstone_nn::training_device();
         let tuning = Tuning::of(config.peft.as_ref());
         let precision = training.precision.into();
@@ -114,6 +119,7 @@ impl Stage for PolicyStage {
             prompts: &prompts,
             tokenizer: &tokenizer,
             reference,
+            scorer: scorer(config, context)?,
             seed: context.seed,
             folder: context.state().join("rollouts"),
             state: Mutex::default(),
@@ -133,6 +139,21 @@ impl Stage for PolicyStage {
             .extend(objective.metrics().into_iter().map(|(name, value)| (name.replace("policy/", ""), value.into())));
         Ok(metrics)
     }
+}
+
+impl PolicyConfig {
+    fn asking(&self) -> Asking {
+        Asking {
+            room: self.context.saturating_sub(self.max_new_tokens + 1),
+            max_known_characters: self.max_known_characters,
+        }
+    }
+}
+
+/// The reward model, where the recipe names one.
+fn scorer(config: &PolicyConfig, context: &Context<'_>) -> Result<Option<Model>, TrainError> {
+    let load = |_| Model::load(&context.input("reward_model").folder, config.precision.into(), &inkstone_nn::device());
+    Ok(config.reward_model.as_ref().map(load).transpose()?)
 }
 
 fn check_sizes(config: &PolicyConfig) -> Result<(), String> {
@@ -161,31 +182,4 @@ fn check_sizes(config: &PolicyConfig) -> Result<(), String> {
         return Err(format!("`minibatches` is {}, more than there are answers", config.minibatches));
     }
     Ok(())
-}
-
-/// The first question of each conversation with its answer, those that leave room for an answer.
-fn prompts(config: &PolicyConfig, tokenizer: &Tokenizer, context: &Context<'_>) -> Result<Vec<Prompt>, StageError> {
-    let room = config.context.saturating_sub(config.max_new_tokens + 1);
-    let (mut prompts, mut long) = (Vec::new(), 0);
-    for conversation in read_conversations(&context.input("chat").folder, Split::Train).map_err(TrainError::from)? {
-        let messages = conversation.map_err(TrainError::from)?.messages;
-        let Some(at) = messages.iter().position(|message| message.role == Role::Assistant) else { continue };
-        let known = messages[at].content.clone();
-        let ids = tokenizer.encode_chat(&messages[..at], true).map_err(TrainError::from)?;
-        if ids.is_empty() || ids.len() > room || known.chars().count() > config.max_known_characters {
-            long += 1;
-        } else {
-            prompts.push(Prompt { ids, known });
-        }
-    }
-    if long > 0 {
-        context.progress.warn(&format!("{long} prompts are left out: too long, or with a known answer that is"));
-    }
-    if prompts.is_empty() {
-        return Err(StageError::failed(
-            "no prompt leaves room for an answer",
-            "raise `context`, or lower `max_new_tokens`",
-        ));
-    }
-    Ok(prompts)
 }

@@ -3,6 +3,7 @@
 use inkstone_corpus::Split;
 use inkstone_corpus::chat::{Message, Role};
 use inkstone_corpus::preferences::{Preference, read_preferences};
+use inkstone_recipe::{Context, StageError};
 use inkstone_tokenizer::Tokenizer;
 use std::path::Path;
 
@@ -66,6 +67,26 @@ impl Pairs {
             }
         }
         Ok(Self { pairs, batch_size: reading.batch_size, seed: reading.seed, left_out, epoch: None })
+    }
+
+    /// Whether there is anything to learn from; tells what was left out.
+    pub(crate) fn check(&self, paired: bool, context: &Context<'_>) -> Result<(), StageError> {
+        if self.left_out > 0 {
+            let (out, all) = (self.left_out, self.left_out + self.pairs.len());
+            let why = "longer than the context, or without a pair";
+            context.progress.warn(&format!("{out} of {all} records are left out: {why}"));
+        }
+        if self.pairs.is_empty() {
+            let hint = "raise `context`, or give pairs";
+            return Err(StageError::failed("no record of `preferences` can be learnt from", hint));
+        }
+        let good = self.pairs.iter().any(|pair| pair.chosen.is_some());
+        let bad = self.pairs.iter().any(|pair| pair.rejected.is_some());
+        if !paired && !(good && bad) {
+            let hint = "give answers of both kinds: from one kind there is nothing to tell apart";
+            return Err(StageError::failed("all answers of `preferences` have the same label", hint));
+        }
+        Ok(())
     }
 
     fn slice(&self, order: &[usize], batch: u64) -> Vec<Pair> {

@@ -13,7 +13,7 @@ pub mod orpo;
 pub mod simpo;
 mod stage;
 
-pub(crate) use data::{Encoded, draw, order, padded};
+pub(crate) use data::{Encoded, Pair, Pairs, Reading, draw, order, padded};
 pub use loss::{Answers, Loss, LossTable, log_sigmoid};
 pub(crate) use objective::numbers;
 pub use stage::{PreferenceConfig, PreferenceStage};

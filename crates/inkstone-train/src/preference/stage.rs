@@ -81,7 +81,7 @@ impl Stage for PreferenceStage {
         };
         let read = |split| Pairs::read(&context.input("preferences").folder, split, &tokenizer, reading);
         let (mut pairs, mut validation) = (read(Split::Train)?, read(Split::Validation)?);
-        check(&pairs, config, context)?;
+        pairs.check(reading.paired, context)?;
         let tuning = Tuning::of(config.peft.as_ref());
         let device = inkstone_nn::training_device();
         let model = tuning.load(base, (training.precision.into(), &device), context.seed)?;
@@ -104,29 +104,4 @@ impl Stage for PreferenceStage {
         let trained = train(model, (&mut pairs, validation), &run)?;
         finish(&trained, &run, (base, &tuning))
     }
-}
-
-/// Whether there is anything to learn from.
-fn check(pairs: &Pairs, config: &PreferenceConfig, context: &Context<'_>) -> Result<(), StageError> {
-    if pairs.left_out > 0 {
-        let (out, all) = (pairs.left_out, pairs.left_out + pairs.pairs.len());
-        context
-            .progress
-            .warn(&format!("{out} of {all} records are left out: longer than the context, or without a pair"));
-    }
-    if pairs.pairs.is_empty() {
-        return Err(StageError::failed(
-            "no record of `preferences` can be learnt from",
-            "raise `context`, or give pairs",
-        ));
-    }
-    let sides =
-        [pairs.pairs.iter().any(|pair| pair.chosen.is_some()), pairs.pairs.iter().any(|pair| pair.rejected.is_some())];
-    if !config.loss.loss().is_paired() && sides.contains(&false) {
-        return Err(StageError::failed(
-            "all answers of `preferences` have the same label",
-            "give answers of both kinds: from one kind there is nothing to tell apart",
-        ));
-    }
-    Ok(())
 }

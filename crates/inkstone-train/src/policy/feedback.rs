@@ -1,0 +1,156 @@
+//! The `feedback` stage: a model answers, a program judges, and what it prefers becomes preferences.
+
+use std::collections::BTreeMap;
+
+use inkstone_corpus::Split;
+use inkstone_corpus::preferences::{Answers, write_preferences};
+use inkstone_models::Model;
+use inkstone_recipe::{Context, Estimate, Forecast, Input, Machine, Metrics, Stage, StageError};
+use inkstone_tokenizer::Tokenizer;
+use serde::{Deserialize, Serialize};
+
+use super::objective::{mix, sampling};
+use super::prompts::{Asking, Prompt};
+use super::reward::RewardTable;
+use super::rollout::{Generator, Rollout};
+use crate::TrainError;
+use crate::preference::order;
+
+/// The `feedback` table of a recipe.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FeedbackConfig {
+    /// The stage whose model answers.
+    pub model: String,
+    /// The `chat` stage whose first questions are asked; their answers are those that are known to be right.
+    pub chat: String,
+    /// How answers are judged. Default: 1 for the known answer, −1 for one without an end.
+    #[serde(default)]
+    pub reward: RewardTable,
+    /// Questions that are asked at most.
+    pub prompts: usize,
+    /// Answers to each. Default 8.
+    #[serde(default = "crate::config::eight_answers")]
+    pub answers: usize,
+    /// Tokens of an answer at most. Default 32.
+    #[serde(default = "crate::config::answer_tokens")]
+    pub max_new_tokens: usize,
+    /// Tokens of question and answer at most. Default 256.
+    #[serde(default = "context")]
+    pub context: usize,
+    /// Questions with longer known answers are left out, in characters. Default 64.
+    #[serde(default = "crate::config::known_characters")]
+    pub max_known_characters: usize,
+    /// The share of preferences that is kept for validation. Default 0.05.
+    #[serde(default = "twentieth")]
+    pub validation: f64,
+}
+
+fn context() -> usize {
+    256
+}
+
+fn twentieth() -> f64 {
+    0.05
+}
+
+/// The `feedback` stage.
+#[derive(Debug, Clone, Copy)]
+pub struct FeedbackStage;
+
+impl Stage for FeedbackStage {
+    type Config = FeedbackConfig;
+    const KIND: &'static str = "feedback";
+    const VERSION: u32 = 1;
+    const SUMMARY: &'static str = "lets a model answer and a program judge: preferences among its own answers";
+
+    fn validate(config: &FeedbackConfig) -> Result<(), String> {
+        config.reward.validate()?;
+        match (config.prompts, config.answers, config.max_new_tokens) {
+            (0, ..) => Err("`prompts` is 0, expected 1 or more".into()),
+            (_, 0 | 1, _) => Err("`answers` is less than 2: there would be nothing to compare".into()),
+            (.., 0) => Err("`max_new_tokens` is 0, expected 1 or more".into()),
+            _ if !(0.0..=0.5).contains(&config.validation) => {
+                Err(format!("`validation` is {}, expected 0 to 0.5", config.validation))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn inputs(config: &FeedbackConfig) -> Vec<Input> {
+        vec![
+            Input { field: "model", stage: config.model.clone(), kinds: crate::MODELS },
+            Input { field: "chat", stage: config.chat.clone(), kinds: &["chat"] },
+        ]
+    }
+
+    fn estimate(_: &FeedbackConfig, _: &BTreeMap<String, Forecast>, _: &Machine) -> Estimate {
+        Estimate::default()
+    }
+
+    fn run(config: &FeedbackConfig, context: &Context<'_>) -> Result<Metrics, StageError> {
+        let folder = &context.input("model").folder;
+        let tokenizer = Tokenizer::load(folder).map_err(TrainError::from)?;
+        let model =
+            Model::load(folder, inkstone_nn::Precision::F32, &inkstone_nn::device()).map_err(TrainError::from)?;
+        let room = config.context.min(model.context()).saturating_sub(config.max_new_tokens + 1);
+        let prompts =
+            Asking { room, max_known_characters: config.max_known_characters }.prompts(&tokenizer, context)?;
+        let asked: Vec<usize> = order(context.seed, 0, prompts.len()).into_iter().take(config.prompts).collect();
+        let bar = context.progress.task("asking", Some(asked.len() as u64), "questions");
+        let (mut preferences, mut reward) = (Vec::new(), 0.0);
+        for (n, &at) in asked.iter().enumerate() {
+            context.check_interrupt()?;
+            let judged = answers(config, (&model, &tokenizer), &prompts[at], (context.seed, n as u64))?;
+            reward += judged.iter().map(|(_, reward)| reward).sum::<f64>() / judged.len() as f64;
+            preferences.extend(preference(&prompts[at], judged));
+            bar.set(n as u64 + 1);
+        }
+        if preferences.is_empty() {
+            let hint = "raise `answers` or `prompts`, or take a model that is right now and then";
+            return Err(StageError::failed("the model's answers to each question are equally good", hint));
+        }
+        let held_out = (preferences.len() as f64 * config.validation).round() as usize;
+        let train = preferences.split_off(held_out);
+        for (split, records) in [(Split::Train, &train), (Split::Validation, &preferences)] {
+            write_preferences(context.out(), split, records).map_err(TrainError::from)?;
+        }
+        let counts =
+            [("questions", asked.len()), ("preferences", train.len() + held_out), ("train_preferences", train.len())];
+        let mut metrics: Metrics = counts.into_iter().map(|(name, count)| (name.to_owned(), count.into())).collect();
+        metrics.insert("reward".into(), (reward / asked.len() as f64).into());
+        Ok(metrics)
+    }
+}
+
+/// Answers to a prompt with their rewards.
+fn answers(
+    config: &FeedbackConfig,
+    (model, tokenizer): (&Model, &Tokenizer),
+    prompt: &Prompt,
+    (seed, number): (u64, u64),
+) -> Result<Vec<(String, f64)>, TrainError> {
+    let seeds: Vec<u64> = (0..config.answers as u64).map(|at| mix(seed, number, at)).collect();
+    let prompts = vec![prompt.ids.as_slice(); seeds.len()];
+    let said = model.answers(&prompts, &sampling(tokenizer, config.max_new_tokens), &seeds)?;
+    let judge = |ids: Vec<u32>| {
+        let text = tokenizer.decode(&ids)?;
+        let rollout = Rollout { finished: ids.len() < config.max_new_tokens, ids, ..Rollout::default() };
+        let reward = config.reward.judge(&rollout, &text, &prompt.known);
+        Ok((text, reward))
+    };
+    said.into_iter().map(judge).collect()
+}
+
+/// The best answer and the worst, where one is better and both say something.
+fn preference(prompt: &Prompt, judged: Vec<(String, f64)>) -> Option<Answers> {
+    let said = || judged.iter().filter(|(text, _)| !text.trim().is_empty());
+    let best = said().reduce(|a, b| if b.1 > a.1 { b } else { a })?;
+    let worst = said().reduce(|a, b| if b.1 < a.1 { b } else { a })?;
+    (best.1 > worst.1).then(|| Answers {
+        prompt: prompt.messages.clone(),
+        chosen: Some(best.0.clone()),
+        rejected: Some(worst.0.clone()),
+        margin: None,
+    })
+}
