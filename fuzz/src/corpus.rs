@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, RecordBatch, StringArray};
 use inkstone_corpus::chat::parse_record;
+use inkstone_corpus::preferences::parse_preference;
 use inkstone_corpus::read::{Content, Format, Place, ReadOptions, Sink, Unit, read_records};
 use inkstone_corpus::shards::{ShardOptions, ShardWriter, TokenShard};
 use inkstone_corpus::{CorpusError, CorpusStage, DocumentId, Split};
@@ -22,6 +23,24 @@ pub(crate) const JSONL: Target = Target {
     seeds: || {
         vec![
             "{\"text\":\"one\"}\n{\"text\":\"二 😀\",\"n\":[1,2.5e3,null]}\r\n\n{\"text\":\"\\u4e09\\ud83d\\ude00\"}"
+                .into(),
+        ]
+    },
+};
+
+pub(crate) const PREFERENCES: Target = Target {
+    name: "preferences",
+    run: |data| {
+        if let Ok(value) = serde_json::from_slice(data) {
+            let _ = parse_preference(&value);
+        }
+    },
+    seeds: || {
+        vec![
+            json!({"prompt": "q", "chosen": "a", "rejected": "b", "margin": 0.5}).to_string().into(),
+            json!({"chosen": "\n\nHuman: q\n\nAssistant: a", "rejected": "\n\nHuman: q\n\nAssistant: b"}).to_string().into(),
+            json!({"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}], "label": true})
+                .to_string()
                 .into(),
         ]
     },

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use inkstone_formats::hf::{ModelFolder, write_model};
+use inkstone_formats::peft::{ADAPTER_CONFIG, ADAPTER_WEIGHTS, PeftFolder};
 use inkstone_formats::safetensors::{TensorFile, TensorView};
 use inkstone_formats::tensorboard::{EventWriter, read_events};
 use inkstone_formats::torch::TorchFile;
@@ -23,6 +24,19 @@ pub(crate) const SAFETENSORS: Target = Target {
         });
     },
     seeds: || vec![file_of("model.safetensors", u64::MAX)],
+};
+
+pub(crate) const ADAPTER: Target = Target {
+    name: "adapter",
+    run: |data| {
+        in_folder(ADAPTER_CONFIG, data, |folder| {
+            let weights = include_bytes!("../../fixtures/peft/llama_tiny_tied_lora/adapter_model.safetensors");
+            if fs::write(folder.join(ADAPTER_WEIGHTS), weights).is_ok() {
+                let _ = PeftFolder::open(folder);
+            }
+        });
+    },
+    seeds: || vec![include_bytes!("../../fixtures/peft/llama_tiny_tied_lora/adapter_config.json").to_vec()],
 };
 
 pub(crate) const TORCH: Target = Target {

@@ -1,6 +1,7 @@
 //! The program from outside: a tiny recipe run, killed, fed with bad input.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod alignment;
 mod architectures;
 mod damage;
 mod disk;

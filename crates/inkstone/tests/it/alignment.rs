@@ -1,0 +1,156 @@
+//! Adapters, preferences, a reward model and rewards, the way a user meets them.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::support::{Place, TINY, files};
+
+/// What all tuning stages say.
+const TRAINING: &str = "steps = 6\nbatch_size = 4\ncontext = 64\noptimizer = { learning_rate = 1e-3 }\nschedule = { kind = \"constant\", warmup = 1 }\ncheckpoint_every = 1\n";
+
+/// The tiny recipe with stages after `model`.
+fn recipe(stages: &[(&str, &str)]) -> String {
+    let more = stages.iter().map(|(name, body)| format!("\n[{name}]\n{body}{TRAINING}"));
+    TINY.replace(
+        "[evaluation]\nkind = \"evaluate\"\nmodel = \"model\"\nquestions = \"world\"\nmax_new_tokens = 2\n",
+        "",
+    ) + &more.collect::<String>()
+}
+
+const PREFERENCES: &str = "kind = \"preferences\"\npaths = [\"pairs.jsonl\"]\nvalidation = 0.25\n";
+
+fn write_pairs(place: &Place, pairs: impl Iterator<Item = Value>) {
+    place.write("pairs.jsonl", pairs.map(|pair| pair.to_string() + "\n").collect::<String>());
+}
+
+fn pairs() -> impl Iterator<Item = Value> {
+    (0..24).map(
+        |n| json!({"prompt": format!("What is {n}?"), "chosen": format!("{n} it is"), "rejected": "no idea at all"}),
+    )
+}
+
+fn with_preferences(stages: &[(&str, &str)]) -> Place {
+    let text = recipe(stages) + "\n[pairs]\n" + PREFERENCES;
+    let place = Place::with(&text);
+    write_pairs(&place, pairs());
+    place
+}
+
+#[test]
+fn an_adapter_is_trained_merged_and_put_on_again() {
+    let lora = "kind = \"sft\"\nbase = \"pretrain\"\nchat = \"chat\"\npeft = { method = \"lora\", rank = 2 }\n";
+    let place = Place::with(&recipe(&[("tuned", lora)]));
+    place.ok(&["run", "tiny.toml"]);
+    let shown = place.json(&["show", "runs/tiny/tuned", "--json"]);
+    let metric = |name: &str| shown["artifact"]["metrics"][name].as_u64().or_else(|| shown["metrics"][name].as_u64());
+    if let (Some(trained), Some(all)) = (metric("trainable_parameters"), metric("parameters")) {
+        assert!(trained * 10 < all, "{trained} of {all}");
+    }
+    let adapter = place.path("runs/tiny/tuned/adapter");
+    let adapter = adapter.to_str().unwrap();
+    place.ok(&["merge", "-m", "runs/tiny/pretrain", "--adapter", adapter, "-o", "merged"]);
+    let weights = |folder: &str| std::fs::read(place.path(folder).join("model.safetensors")).unwrap();
+    assert_eq!(weights("merged"), weights("runs/tiny/tuned"));
+    let generate = |model: &str, more: &[&str]| {
+        let args = [
+            &["generate", "-m", model, "--prompt", "The", "--json", "--temperature", "0", "--max-new-tokens", "4"],
+            more,
+        ]
+        .concat();
+        place.json(&args)["ids"].clone()
+    };
+    assert_eq!(generate("merged", &[]), generate("runs/tiny/pretrain", &["--adapter", adapter]));
+    let nothing = format!("{adapter}@0");
+    assert_eq!(generate("runs/tiny/pretrain", &[]), generate("runs/tiny/pretrain", &["--adapter", &nothing]));
+    place.fails(&["merge", "-m", "runs/tiny/pretrain", "-o", "again"], &["hint:", "--adapter"]);
+    place.fails(&["merge", "-m", "runs/tiny/pretrain", "--adapter", adapter, "-o", "merged"], &["hint:", "merged"]);
+}
+
+#[test]
+fn preferences_are_learnt_by_every_loss() {
+    for loss in ["dpo", "ipo", "kto", "orpo", "simpo"] {
+        let body = format!(
+            "kind = \"preference\"\nbase = \"model\"\npreferences = \"pairs\"\nloss = {{ method = \"{loss}\" }}\n"
+        );
+        let place = with_preferences(&[("tuned", &body)]);
+        place.ok(&["run", "tiny.toml"]);
+        let log = std::fs::read_to_string(place.path("runs/tiny/tuned/logs/metrics.jsonl")).unwrap();
+        let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let margins: Vec<f64> = lines.iter().filter_map(|line| line["preference/margin"].as_f64()).collect();
+        assert_eq!(margins.len(), 6, "{loss}");
+        assert!(margins[5] > margins[0], "{loss}: {margins:?}");
+        if loss == "dpo" {
+            let first = lines[0]["train/loss"].as_f64().unwrap();
+            assert!((first - std::f64::consts::LN_2).abs() < 1e-6, "the first loss is {first}");
+        }
+    }
+}
+
+#[test]
+fn a_reward_model_judges_held_out_pairs() {
+    let body = "kind = \"reward\"\nbase = \"model\"\npreferences = \"pairs\"\n";
+    let place = with_preferences(&[("judge", body)]);
+    place.ok(&["run", "tiny.toml"]);
+    let judgement: Value =
+        serde_json::from_slice(&std::fs::read(place.path("runs/tiny/judge/judgement.json")).unwrap()).unwrap();
+    assert!(judgement["accuracy"]["value"].as_f64().unwrap() > 0.9, "{judgement}");
+    assert!(judgement["length_accuracy"]["value"].as_f64().is_some(), "{judgement}");
+}
+
+fn policy(method: &str) -> String {
+    format!(
+        "kind = \"policy\"\nbase = \"model\"\nchat = \"chat\"\nalgorithm = {{ method = \"{method}\" }}\nprompts = 2\nanswers = 2\nminibatches = 2\nepochs_per_iteration = 2\nmax_new_tokens = 6\n"
+    )
+}
+
+#[test]
+fn rewards_are_learnt_from_and_a_killed_run_ends_with_the_same_bytes() {
+    for method in ["grpo", "rloo", "ppo"] {
+        let text = recipe(&[("tuned", &policy(method))]).replace("steps = 6", "steps = 12");
+        let whole = Place::with(&text);
+        whole.ok(&["run", "tiny.toml"]);
+        let log = std::fs::read_to_string(whole.path("runs/tiny/tuned/logs/metrics.jsonl")).unwrap();
+        let first: Value = serde_json::from_str(log.lines().next().unwrap()).unwrap();
+        assert_eq!(first["policy/kl"], json!(0.0), "{method}: the policy leaves its reference before the first step");
+        assert_eq!(first["policy/explained_variance"].is_number(), method == "ppo");
+
+        let place = Place::with(&text);
+        let mut child = place.command(&["run", "tiny.toml"]).spawn().unwrap();
+        let begun = Instant::now();
+        // Amid an iteration: the rollouts of the second are there, and a checkpoint.
+        while files(&place.path("runs"), "rollouts-0000001.json").is_empty() {
+            assert!(begun.elapsed() < Duration::from_mins(1), "{method}: no second iteration");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        place.ok(&["run", "tiny.toml"]);
+        assert_eq!(place.id("tuned"), whole.id("tuned"), "{method}");
+    }
+}
+
+#[test]
+fn what_cannot_be_aligned_is_refused_with_a_hint() {
+    let dpo = "kind = \"preference\"\nbase = \"model\"\npreferences = \"pairs\"\nloss = { method = \"dpo\" }\n";
+    let kto = dpo.replace("dpo", "kto");
+    let place = with_preferences(&[("tuned", dpo)]);
+    let long = "word ".repeat(400);
+    write_pairs(&place, (0..4).map(|n| json!({"prompt": format!("{n} {long}"), "chosen": "a", "rejected": "b"})));
+    place.fails(&["run", "tiny.toml"], &["no record", "hint:", "context"]);
+    write_pairs(&place, (0..4).map(|n| json!({"prompt": format!("{n}"), "chosen": "a", "rejected": "a"})));
+    place.fails(&["run", "tiny.toml"], &["equal"]);
+    write_pairs(&place, (0..4).map(|n| json!({"prompt": format!("{n}"), "chosen": "", "rejected": "a"})));
+    place.fails(&["run", "tiny.toml"], &["says nothing"]);
+
+    let place = with_preferences(&[("tuned", &kto)]);
+    write_pairs(&place, (0..8).map(|n| json!({"prompt": format!("{n}"), "completion": "a", "label": true})));
+    place.fails(&["run", "tiny.toml"], &["same label", "hint:"]);
+
+    let lora = "kind = \"sft\"\nbase = \"pretrain\"\nchat = \"chat\"\npeft = { method = \"lora\", targets = [\"query_key\"] }\n";
+    Place::with(&recipe(&[("tuned", lora)])).fails(&["run", "tiny.toml"], &["query_key", "q_proj", "hint:"]);
+    let one = policy("grpo").replace("answers = 2", "answers = 1");
+    Place::with(&recipe(&[("tuned", &one)])).fails(&["run", "tiny.toml"], &["`answers` is 1"]);
+    let endless = policy("grpo").replace("max_new_tokens = 6", "max_new_tokens = 6\nreward = { unfinished = inf }");
+    Place::with(&recipe(&[("tuned", &endless)])).fails(&["run", "tiny.toml"], &["`reward`", "finite"]);
+}
