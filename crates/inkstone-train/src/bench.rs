@@ -2,12 +2,13 @@
 
 use std::time::Instant;
 
-use inkstone_models::Model;
 use inkstone_nn::Precision;
 use serde_json::Value;
 
 use crate::TrainError;
 use crate::optimizer::{Optimizer, OptimizerConfig};
+use crate::peft::{PeftTable, Tuning};
+use crate::stage::trainable;
 
 /// What is measured.
 #[derive(Debug, Clone)]
@@ -16,6 +17,8 @@ pub struct Workload {
     pub model: Value,
     /// Precision of matrix products.
     pub precision: Precision,
+    /// Train an adapter or a part of the weights instead of all.
+    pub peft: Option<PeftTable>,
     /// Rows of a batch.
     pub batch: usize,
     /// Tokens of a row.
@@ -31,7 +34,9 @@ pub struct Workload {
 pub struct Measured {
     /// Parameters of the model.
     pub parameters: u64,
-    /// FLOPs of one step.
+    /// Parameters that are trained.
+    pub trainable: u64,
+    /// FLOPs of one step of training all.
     pub flops: f64,
     /// Wall seconds of each timed step.
     pub seconds: Vec<f64>,
@@ -42,7 +47,9 @@ pub struct Measured {
 /// Takes the steps; `report` hears of each.
 pub fn bench(workload: &Workload, mut report: impl FnMut(usize)) -> Result<Measured, TrainError> {
     let device = inkstone_nn::training_device();
-    let mut model = Model::init(&workload.model, 0, workload.precision, &device)?;
+    let how = (workload.precision, &device);
+    let mut model = Tuning::of(workload.peft.as_ref()).draw(&workload.model, how, 0)?;
+    let trainable = trainable(&model);
     let tokens = workload.batch * workload.context;
     let vocab_size = model.vocab_size() as u32;
     let draw = |i: u32| (i.wrapping_mul(2_654_435_761) >> 7) % vocab_size;
@@ -63,7 +70,7 @@ pub fn bench(workload: &Workload, mut report: impl FnMut(usize)) -> Result<Measu
     }
     let flops = model.flops_per_token(workload.context) * tokens as f64;
     let seconds = seconds.split_off(workload.warmup.min(seconds.len()));
-    Ok(Measured { parameters: model.n_parameters(), flops, seconds, losses })
+    Ok(Measured { parameters: model.n_parameters(), trainable, flops, seconds, losses })
 }
 
 fn optimizer_config() -> OptimizerConfig {

@@ -339,6 +339,9 @@ pub(crate) struct BenchTrain {
     /// Precision of matrix products: f32 or bf16
     #[arg(long, default_value = "f32", value_parser = ["f32", "bf16"])]
     pub(crate) precision: String,
+    /// Train LoRA matrices of this rank instead of all weights
+    #[arg(long, value_name = "RANK")]
+    pub(crate) lora: Option<usize>,
     /// Timed steps, after two that are not
     #[arg(long, default_value_t = 10, value_name = "N")]
     pub(crate) steps: usize,

@@ -52,6 +52,10 @@ pub(super) enum Kind {
 }
 
 impl Table {
+    pub(super) fn of(rank: usize) -> Self {
+        Self { rank, alpha: sixteen(), targets: all() }
+    }
+
     pub(super) fn validate(&self) -> Result<(), String> {
         if self.rank == 0 || self.rank > MAX_RANK {
             return Err(format!("`peft.rank` is {}, expected 1 to {MAX_RANK}", self.rank));

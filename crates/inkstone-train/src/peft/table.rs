@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use inkstone_formats::hf::ModelFolder;
-use inkstone_models::{Model, Read};
+use inkstone_models::{Drawn, Model, Read, Weights};
 use inkstone_nn::{Device, Precision};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::adapter::Adapter;
 use super::chosen::Chosen;
@@ -51,6 +52,12 @@ pub(crate) enum Tuning {
 }
 
 impl PeftTable {
+    /// `LoRA` of a rank, as a recipe that says no more has it.
+    pub fn lora(rank: usize) -> Result<Self, String> {
+        let table = Self::Lora(lora::Table::of(rank));
+        table.validate().map(|()| table)
+    }
+
     /// What is wrong with the settings, if anything.
     pub fn validate(&self) -> Result<(), String> {
         match self {
@@ -96,6 +103,20 @@ impl Tuning {
         }
     }
 
+    /// A model with drawn weights, ready to be trained.
+    pub(crate) fn draw(
+        &self,
+        config: &Value,
+        (precision, device): (Precision, &Device),
+        seed: u64,
+    ) -> Result<Model, TrainError> {
+        match self {
+            Self::Full => Ok(Model::init(config, seed, precision, device)?),
+            Self::Adapter(adapter) => adapter.around(config, &mut Drawn { seed }, (precision, device), seed),
+            Self::Chosen(chosen) => chosen.choose(Model::init(config, seed, precision, device)?),
+        }
+    }
+
     /// Writes the tuned model into `out`, whole; an adapter also apart, into its folder `adapter`.
     pub(crate) fn save(&self, model: &Model, base: &Path, out: &Path) -> Result<(), TrainError> {
         let Self::Adapter(adapter) = self else { return Ok(model.save(out)?) };
@@ -110,10 +131,22 @@ impl Adapter {
     pub fn wrap(&self, base: &Path, (precision, device): (Precision, &Device), seed: u64) -> Result<Model, TrainError> {
         let folder = ModelFolder::open(base)?;
         let mut weights = Read::new(&folder);
-        let mut adapting = Adapting::new(&mut weights, self, seed);
-        let model = Model::build(folder.config(), &mut adapting, precision, device)?;
-        adapting.finish()?;
+        let model = self.around(folder.config(), &mut weights, (precision, device), seed)?;
         weights.finish()?;
+        Ok(model)
+    }
+
+    /// The model that `config` describes with this adapter around it, which alone is trained.
+    fn around(
+        &self,
+        config: &Value,
+        weights: &mut dyn Weights,
+        (precision, device): (Precision, &Device),
+        seed: u64,
+    ) -> Result<Model, TrainError> {
+        let mut adapting = Adapting::new(weights, self, seed);
+        let model = Model::build(config, &mut adapting, precision, device)?;
+        adapting.finish()?;
         Ok(model.train_only(&|name| self.owns(name)))
     }
 }

@@ -6,11 +6,13 @@ use std::time::Instant;
 use inkstone_kernels::{LinearShape, Precision, isa, linear, linear_grad_input, linear_grad_weight};
 use inkstone_recipe::{Progress as _, peak_bytes};
 use inkstone_train::bench::{Workload, bench as train_bench};
+use inkstone_train::peft::PeftTable;
 use serde_json::{Value, json};
 
 use crate::cli::{Bench, BenchCommand, BenchKernels, BenchTrain};
+use crate::hint::hinted;
 use crate::machine;
-use crate::printer::{Printer, bytes};
+use crate::printer::{Printer, bytes, thousands};
 
 pub(crate) fn bench(args: &Bench, printer: &Printer) -> anyhow::Result<ExitCode> {
     match &args.what {
@@ -27,6 +29,7 @@ fn train(args: &BenchTrain, printer: &Printer) -> anyhow::Result<ExitCode> {
     let workload = Workload {
         model: model(args),
         precision,
+        peft: args.lora.map(PeftTable::lora).transpose().map_err(|message| hinted(message, "give --lora 8"))?,
         batch: args.batch,
         context: args.context,
         warmup: WARMUP,
@@ -42,7 +45,7 @@ fn train(args: &BenchTrain, printer: &Printer) -> anyhow::Result<ExitCode> {
     let roof = isa::roof(precision);
     let report = json!({
         "tokens_per_second": tokens / median, "tokens_per_second_best": tokens / best, "seconds": median,
-        "peak_bytes": peak_bytes(), "parameters": measured.parameters, "precision": args.precision,
+        "peak_bytes": peak_bytes(), "parameters": measured.parameters, "trainable_parameters": measured.trainable, "precision": args.precision,
         "numeric_path": isa::numeric_path(), "threads": rayon::current_num_threads(), "cpu": machine::cpu_name(),
         "flops_per_second": measured.flops / median, "roof_share": roof.map(|roof| measured.flops / median / roof),
         "loss_first": measured.losses.first(), "loss_last": measured.losses.last(),
@@ -70,6 +73,9 @@ fn train(args: &BenchTrain, printer: &Printer) -> anyhow::Result<ExitCode> {
         measured.parameters as f64 / 1e6,
         bytes(peak_bytes().unwrap_or(0))
     ))?;
+    if args.lora.is_some() {
+        printer.data(&format!("{} parameters are trained", thousands(measured.trainable)))?;
+    }
     printer.data(&format!("loss {:.3} → {:.3} on the one batch", number("loss_first"), number("loss_last")))?;
     Ok(ExitCode::SUCCESS)
 }
