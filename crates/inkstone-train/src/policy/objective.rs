@@ -109,7 +109,7 @@ impl Rewarded<'_> {
         let text = self.tokenizer.decode(&ids)?;
         let finished = ids.len() < self.config.max_new_tokens;
         if finished {
-            ids.extend(self.tokenizer.stop_ids().first());
+            ids.extend(end_of_turn(self.tokenizer));
         }
         let mut rollout = Rollout { prompt, ids, finished, ..Rollout::default() };
         rollout.reward = self.config.reward.judge(&rollout, &text, &self.prompts[prompt].known);
@@ -231,9 +231,14 @@ impl Objective<u64> for Rewarded<'_> {
     }
 }
 
-/// Draws from the policy as it is.
+/// Draws from the policy as it is, up to the token with which the chat template ends an answer.
 pub(super) fn sampling(tokenizer: &Tokenizer, max_new_tokens: usize) -> Sampling {
-    Sampling { max_new_tokens, temperature: 1.0, stop_ids: tokenizer.stop_ids(), ..Sampling::greedy() }
+    let stop_ids = end_of_turn(tokenizer).into_iter().collect();
+    Sampling { max_new_tokens, temperature: 1.0, stop_ids, ..Sampling::greedy() }
+}
+
+fn end_of_turn(tokenizer: &Tokenizer) -> Option<u32> {
+    tokenizer.stop_ids().last().copied()
 }
 
 /// What is known of an iteration's answers.

@@ -95,6 +95,11 @@ impl LossTable {
             Self::Orpo(loss) => ("lambda", loss.lambda),
             Self::Simpo(loss) => ("beta", loss.beta),
         };
+        if let Self::Dpo(dpo) = self
+            && !((0.0..0.5).contains(&dpo.label_smoothing) && dpo.sft_weight.is_finite() && dpo.sft_weight >= 0.0)
+        {
+            return Err("`loss` has a `label_smoothing` outside 0 to 0.5, or a negative `sft_weight`".into());
+        }
         let good = value.is_finite() && value > 0.0;
         if good { Ok(()) } else { Err(format!("`loss.{name}` is {value}, expected more than 0")) }
     }
