@@ -118,8 +118,8 @@ impl Stage for PolicyStage {
             config,
             prompts: &prompts,
             tokenizer: &tokenizer,
+            scorer: scorer(config, &reference, context)?,
             reference,
-            scorer: scorer(config, context)?,
             seed: context.seed,
             folder: context.state().join("rollouts"),
             state: Mutex::default(),
@@ -150,10 +150,20 @@ impl PolicyConfig {
     }
 }
 
-/// The reward model, where the recipe names one.
-fn scorer(config: &PolicyConfig, context: &Context<'_>) -> Result<Option<Model>, TrainError> {
-    let load = |_| Model::load(&context.input("reward_model").folder, config.precision.into(), &inkstone_nn::device());
-    Ok(config.reward_model.as_ref().map(load).transpose()?)
+/// The reward model, where the recipe names one: it must read what the policy says.
+fn scorer(config: &PolicyConfig, policy: &Model, context: &Context<'_>) -> Result<Option<Model>, StageError> {
+    if config.reward_model.is_none() {
+        return Ok(None);
+    }
+    let folder = &context.input("reward_model").folder;
+    let scorer = Model::load(folder, config.precision.into(), &inkstone_nn::device()).map_err(TrainError::from)?;
+    let (got, expected) = (scorer.vocab_size(), policy.vocab_size());
+    if got != expected {
+        let message = format!("`reward_model` knows {got} tokens, the policy {expected}");
+        return Err(StageError::failed(message, "train the reward model on the same base, or one with its tokenizer"));
+    }
+    crate::sft::fits(config.context, scorer.context())?;
+    Ok(Some(scorer))
 }
 
 fn check_sizes(config: &PolicyConfig) -> Result<(), String> {
