@@ -23,6 +23,7 @@ const MAX_CONFIG_BYTES: u64 = 1 << 20;
 
 /// The fields of `adapter_config.json` that matter to the maths.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "the fields of the file")]
 pub struct AdapterConfig {
     /// `LORA`, `IA3`, ….
     pub peft_type: String,

@@ -339,7 +339,7 @@ pub(crate) struct BenchTrain {
     /// Precision of matrix products: f32 or bf16
     #[arg(long, default_value = "f32", value_parser = ["f32", "bf16"])]
     pub(crate) precision: String,
-    /// Train LoRA matrices of this rank instead of all weights
+    /// Train an adapter of this rank instead of all weights
     #[arg(long, value_name = "RANK")]
     pub(crate) lora: Option<usize>,
     /// Timed steps, after two that are not

@@ -186,7 +186,7 @@ mod tests {
             json!({"prompt": "\n\nHuman: q\n\nAssistant:", "chosen": " a", "rejected": " b"}),
         ];
         for pair in &pairs {
-            let answers = parse_preference(pair).unwrap();
+            let answers = parse_preference(pair).expect("a pair");
             assert_eq!((answers.prompt.len(), answers.prompt[0].content.as_str()), (1, "q"), "{pair}");
             assert_eq!(
                 (answers.chosen.as_deref().map(str::trim), answers.rejected.as_deref().map(str::trim)),
@@ -196,12 +196,12 @@ mod tests {
         let label = parse_preference(
             &json!({"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}], "label": false}),
         );
-        assert_eq!(label.unwrap().rejected.as_deref(), Some("a"));
+        assert_eq!(label.expect("a label").rejected.as_deref(), Some("a"));
     }
 
     #[test]
     fn what_cannot_be_learnt_from_is_refused() {
-        let error = |value| parse_preference(&value).unwrap_err();
+        let error = |value| parse_preference(&value).expect_err("nothing to learn");
         assert_eq!(error(json!({"prompt": "q", "chosen": "a", "rejected": "a"})), BadPreference::Equal);
         assert_eq!(
             error(json!({"prompt": "q", "chosen": " ", "rejected": "a"})),

@@ -51,7 +51,9 @@ impl Backward<Flex, 1> for TokenLossesBackward {
         let mut dlogits = Buffer::<f32>::new(rows * vocab);
         kernels::cross_entropy_backward(&mut dlogits, values(logits), labels, 1.0, vocab);
         for (row, &factor) in dlogits.chunks_exact_mut(vocab.max(1)).zip(values(&dlosses)) {
-            row.iter_mut().for_each(|d| *d *= factor);
+            for d in row {
+                *d *= factor;
+            }
         }
         gradients::register(grads, &ops, 0, dlogits.into_tensor([rows, vocab]));
     }

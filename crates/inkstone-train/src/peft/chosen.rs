@@ -30,7 +30,7 @@ impl Chosen {
 
     fn accepts(&self, name: &str) -> bool {
         match self {
-            Self::Biases => name.ends_with(".bias"),
+            Self::Biases => name.rsplit('.').next() == Some("bias"),
             Self::Norms => name.split('.').any(is_norm),
             Self::Blocks(blocks) => block_of(name).is_some_and(|block| blocks.contains(&block)),
         }

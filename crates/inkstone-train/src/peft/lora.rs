@@ -145,9 +145,10 @@ fn read(adapter: &Adapter, wanted: &WantedLayer<'_>) -> Result<Option<LowRankWei
     let ((rank, scaling), name) = (strength(adapter.config()), wanted.name);
     let a = adapter.tensor(&format!("{name}.lora_A.weight"), &[rank, wanted.inputs])?;
     let b = adapter.tensor(&format!("{name}.lora_B.weight"), &[wanted.outputs, rank])?;
-    let magnitude = match adapter.config().use_dora {
-        true => adapter.tensor(&format!("{name}.lora_magnitude_vector"), &[wanted.outputs])?,
-        false => None,
+    let magnitude = if adapter.config().use_dora {
+        adapter.tensor(&format!("{name}.lora_magnitude_vector"), &[wanted.outputs])?
+    } else {
+        None
     };
     Ok(a.zip(b).map(|(a, b)| LowRankWeights { a, b, magnitude, rank, scaling }))
 }

@@ -46,7 +46,7 @@ pub(crate) enum Tuning {
     /// Everything.
     Full,
     /// An adapter.
-    Adapter(Adapter),
+    Adapter(Box<Adapter>),
     /// Some of its own weights.
     Chosen(Chosen),
 }
@@ -72,10 +72,10 @@ impl PeftTable {
     /// What is to be trained.
     pub(crate) fn tuning(&self) -> Tuning {
         match self {
-            Self::Lora(table) => Tuning::Adapter(Adapter::new(table.config(lora::Kind::Plain))),
-            Self::Rslora(table) => Tuning::Adapter(Adapter::new(table.config(lora::Kind::RankStabilised))),
-            Self::Dora(table) => Tuning::Adapter(Adapter::new(table.config(lora::Kind::Decomposed))),
-            Self::Ia3(table) => Tuning::Adapter(Adapter::new(table.config())),
+            Self::Lora(table) => Tuning::Adapter(Box::new(Adapter::new(table.config(lora::Kind::Plain)))),
+            Self::Rslora(table) => Tuning::Adapter(Box::new(Adapter::new(table.config(lora::Kind::RankStabilised)))),
+            Self::Dora(table) => Tuning::Adapter(Box::new(Adapter::new(table.config(lora::Kind::Decomposed)))),
+            Self::Ia3(table) => Tuning::Adapter(Box::new(Adapter::new(table.config()))),
             Self::Bitfit => Tuning::Chosen(Chosen::Biases),
             Self::Norms => Tuning::Chosen(Chosen::Norms),
             Self::Layers { blocks } => Tuning::Chosen(Chosen::Blocks(blocks.clone())),

@@ -103,7 +103,7 @@ impl Stage for FeedbackStage {
             context.check_interrupt()?;
             let judged = answers(config, (&model, &tokenizer), &prompts[at], (context.seed, n as u64))?;
             reward += judged.iter().map(|(_, reward)| reward).sum::<f64>() / judged.len() as f64;
-            preferences.extend(preference(&prompts[at], judged));
+            preferences.extend(preference(&prompts[at], &judged));
             bar.set(n as u64 + 1);
         }
         if preferences.is_empty() {
@@ -143,7 +143,7 @@ fn answers(
 }
 
 /// The best answer and the worst, where one is better and both say something.
-fn preference(prompt: &Prompt, judged: Vec<(String, f64)>) -> Option<Answers> {
+fn preference(prompt: &Prompt, judged: &[(String, f64)]) -> Option<Answers> {
     let said = || judged.iter().filter(|(text, _)| !text.trim().is_empty());
     let best = said().reduce(|a, b| if b.1 > a.1 { b } else { a })?;
     let worst = said().reduce(|a, b| if b.1 < a.1 { b } else { a })?;

@@ -198,7 +198,7 @@ impl Rewarded<'_> {
         let mut each = tokens.losses(self.config.clip_ratio, kl);
         if let (Some(ppo), Some(scores)) = (self.config.algorithm.critic(), scores) {
             let (old, returns) = (place(|rollout| &rollout.values), place(|rollout| &rollout.returns));
-            let off = value_losses(scores.reshape([k, width]), old, returns, ppo.value_clip);
+            let off = value_losses(scores.reshape([k, width]), old, &returns, ppo.value_clip);
             each = each + tokens.mean(off) * ppo.value_weight;
         }
         let losses = crate::preference::numbers(each.clone());

@@ -58,7 +58,7 @@ impl Tokens {
 
 /// Half the square by which values miss their returns, the larger of that and what it would be had the value moved by `clip` at
 /// most (arXiv:2005.12729, section 3).
-pub fn value_losses(values: Tensor<2>, old: Tensor<2>, returns: Tensor<2>, clip: f64) -> Tensor<2> {
+pub fn value_losses(values: Tensor<2>, old: Tensor<2>, returns: &Tensor<2>, clip: f64) -> Tensor<2> {
     let bounded = old.clone() + (values.clone() - old).clamp(-clip, clip);
     let square = |values: Tensor<2>| {
         let off = values - returns.clone();

@@ -82,7 +82,7 @@ impl Pairs {
         }
         let good = self.pairs.iter().any(|pair| pair.chosen.is_some());
         let bad = self.pairs.iter().any(|pair| pair.rejected.is_some());
-        if !paired && !(good && bad) {
+        if !(paired || good && bad) {
             let hint = "give answers of both kinds: from one kind there is nothing to tell apart";
             return Err(StageError::failed("all answers of `preferences` have the same label", hint));
         }

@@ -46,7 +46,8 @@ impl Objective<Vec<Pair>> for Scored {
         let scores = scores(model, &sides(pairs), self.pad).expect("invariant: a reward model has a score");
         let margins: Vec<f32> = pairs.iter().map(|pair| pair.margin as f32).collect();
         let margins = Tensor::from_data(TensorData::new(margins, [k]), &scores.device());
-        let each = pair_losses(scores.clone().slice([0..k]), scores.slice([k..2 * k]), margins);
+        let [chosen, rejected] = [0, k].map(|from| scores.clone().narrow(0, from, k));
+        let each = pair_losses(chosen, rejected, margins);
         let losses = numbers(each.clone());
         Ok(Loss { mean: each.mean(), counted: k, losses })
     }

@@ -35,7 +35,7 @@ fn table(method: &str) -> LossTable {
 fn losses_and_gradients_are_those_of_trl() {
     let oracle = oracle();
     let [policy, reference, lengths] = ["policy", "reference", "lengths"].map(|key| floats(&oracle[key]));
-    let side = |tensor: &Tensor<1>, from: usize| tensor.clone().slice([from..from + 3]);
+    let side = |tensor: &Tensor<1>, from: usize| tensor.clone().narrow(0, from, 3);
     let mismatched = Answers {
         policy: vector(&floats(&oracle["mismatched"])),
         reference: vector(&floats(&oracle["mismatched_reference"])),

@@ -152,5 +152,5 @@ fn what_cannot_be_aligned_is_refused_with_a_hint() {
     let one = policy("grpo").replace("answers = 2", "answers = 1");
     Place::with(&recipe(&[("tuned", &one)])).fails(&["run", "tiny.toml"], &["`answers` is 1"]);
     let endless = policy("grpo").replace("max_new_tokens = 6", "max_new_tokens = 6\nreward = { unfinished = inf }");
-    Place::with(&recipe(&[("tuned", &endless)])).fails(&["run", "tiny.toml"], &["`reward`", "finite"]);
+    Place::with(&recipe(&[("tuned", &endless)])).fails(&["run", "tiny.toml"], &["finite"]);
 }
