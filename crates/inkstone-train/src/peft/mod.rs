@@ -1,6 +1,6 @@
 //! Parameter-efficient tuning: small changes around a frozen model, or a small part of its weights.
 //!
-//! An adapter ([`lora`], [`ia3`]) is wrapped around projections by a source of weights ([`source`]); no model knows of it.
+//! An adapter is wrapped around projections by a source of weights ([`Adapting`], or [`Merging`] into their numbers); no model knows of it.
 //! What is merely chosen (biases, norms, blocks) is trained in place. Either way the rest of the weights is frozen: it costs
 //! no gradient and no moments.
 
