@@ -42,20 +42,21 @@ impl Fused for Flex {
 struct TokenLossesBackward;
 
 impl Backward<Flex, 1> for TokenLossesBackward {
-    type State = (FlexTensor, Arc<[i32]>);
+    type State = (Option<FlexTensor>, Arc<[i32]>);
 
-    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+    /// The gradient takes the place of the logits when nobody else holds them.
+    fn backward(self, mut ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
         let dlosses = gradients::consume(grads, &ops);
-        let (logits, labels) = &ops.state;
-        let [rows, vocab] = logits.shape().dims();
-        let mut dlogits = Buffer::<f32>::new(rows * vocab);
-        kernels::cross_entropy_backward(&mut dlogits, values(logits), labels, 1.0, vocab);
+        let Some(mut logits) = ops.state.0.take() else { return };
+        let ([_, vocab], labels) = (logits.shape().dims(), &ops.state.1);
+        let dlogits = logits.storage_mut::<f32>();
+        kernels::cross_entropy_backward(dlogits, labels, 1.0, vocab);
         for (row, &factor) in dlogits.chunks_exact_mut(vocab.max(1)).zip(values(&dlosses)) {
             for d in row {
                 *d *= factor;
             }
         }
-        gradients::register(grads, &ops, 0, dlogits.into_tensor([rows, vocab]));
+        gradients::register(grads, &ops, 0, logits);
     }
 }
 
@@ -65,7 +66,7 @@ impl<C: CheckpointStrategy> Fused for Autodiff<Flex, C> {
         let logits = contiguous(logits);
         let losses = Flex::token_losses(logits.clone(), Arc::clone(&labels));
         match TokenLossesBackward.prepare::<C>([node]).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish((logits, labels), losses),
+            OpsKind::Tracked(prep) => prep.finish((Some(logits), labels), losses),
             OpsKind::UnTracked(prep) => prep.finish(losses),
         }
     }
