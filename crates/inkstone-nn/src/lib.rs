@@ -12,8 +12,8 @@ mod parameters;
 mod projection;
 
 pub use activation::Activation;
-pub use burn::tensor::{Device, Gradients, Tensor};
-pub use inkstone_kernels::{Gelu, Precision};
+pub use burn::tensor::{Device, Gradients, Tensor, TensorData};
+pub use inkstone_kernels::{Gelu, Precision, STEADY_ROWS};
 pub use layers::{Embedding, LayerNorm, RmsNorm, parameter};
 pub use parameters::{Gradient, update_parameters, visit_gradients, visit_parameters};
 pub use projection::{Conv1d, Dense, Projection, ProjectionWeights};
