@@ -78,8 +78,12 @@ pub fn paged_attention(
     assert!(kv_heads > 0 && heads.is_multiple_of(kv_heads), "{heads} heads over {kv_heads} key heads");
     expect_len("q", q.len(), queries.len() * heads * head_dim);
     expect_len("out", out.len(), q.len());
-    slopes.iter().for_each(|slopes| expect_len("slopes", slopes.len(), heads));
-    queries.iter().for_each(|query| query.check(shape));
+    if let Some(slopes) = slopes {
+        expect_len("slopes", slopes.len(), heads);
+    }
+    for query in queries {
+        query.check(shape);
+    }
     let (width, group) = (heads / kv_heads * head_dim, heads / kv_heads);
     if width == 0 {
         return;

@@ -7,7 +7,7 @@ use inkstone_tokenizer::Tokenizer;
 use llguidance::api::TopLevelGrammar;
 use llguidance::toktrie::{TokRxInfo, TokTrie, TokenId, TokenizerEnv};
 use llguidance::{Matcher, ParserFactory};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::error::ApiError;
 
@@ -42,7 +42,7 @@ impl Grammars {
         let factory = self.factory.get_or_init(|| factory(&self.tokenizer, self.vocab_size));
         let factory = factory.as_ref().map_err(|reason| ApiError::internal(reason.clone()))?;
         let grammar = match shape {
-            Shape::Json(schema) => TopLevelGrammar::from_json_schema(schema.clone()),
+            Shape::Json(schema) => TopLevelGrammar::from_json_schema(plainly_spaced(schema.clone())),
             Shape::Lark(grammar) => TopLevelGrammar::from_lark(grammar.clone()),
             Shape::Regex(regex) => TopLevelGrammar::from_regex(regex),
         };
@@ -50,6 +50,16 @@ impl Grammars {
             factory.create_parser(grammar).map_err(|error| ApiError::bad(format!("schema or grammar: {error}")))?;
         Ok(Box::new(Guided(Matcher::new(Ok(parser)))))
     }
+}
+
+/// The schema, for JSON with a space after each colon and comma and no other ones: a model that is free to may write spaces
+/// without end.
+pub(crate) fn plainly_spaced(mut schema: Value) -> Value {
+    if let Some(fields) = schema.as_object_mut() {
+        let how = json!({ "whitespace_flexible": false, "item_separator": ", ", "key_separator": ": " });
+        fields.insert("x-guidance".into(), how);
+    }
+    schema
 }
 
 fn factory(tokenizer: &Arc<Tokenizer>, vocab_size: usize) -> Result<ParserFactory, String> {

@@ -177,6 +177,12 @@ impl From<EngineError> for ApiError {
 
 impl From<TokenizerError> for ApiError {
     fn from(error: TokenizerError) -> Self {
-        Self::bad(error.to_string())
+        match error {
+            // Where the file lies is nobody's business.
+            TokenizerError::Template { line, reason, .. } => {
+                Self::field("messages", format!("the chat template refuses this conversation (line {line}): {reason}"))
+            }
+            error => Self::bad(error.to_string()),
+        }
     }
 }

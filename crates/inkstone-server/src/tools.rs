@@ -6,7 +6,7 @@
 use inkstone_tokenizer::Turn;
 use serde_json::{Map, Value, json};
 
-use crate::constraint::Shape;
+use crate::constraint::{Shape, plainly_spaced};
 use crate::error::ApiError;
 
 const OPEN: &str = "<tool_call>";
@@ -93,7 +93,7 @@ impl Tools {
             })
         };
         let any: Vec<Value> = self.functions.iter().filter(wanted).map(schema).collect();
-        let any = json!({ "anyOf": any });
+        let any = plainly_spaced(json!({ "anyOf": any }));
         Some(Shape::Lark(format!("start: \"{OPEN}\\n\" call \"\\n{CLOSE}\"\ncall: %json {any}\n")))
     }
 

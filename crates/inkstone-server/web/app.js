@@ -118,6 +118,7 @@ function download(name, data) {
 
 function show() {
   showList();
+  $("tip").hidden = true;
   const nodes = current ? store.path(current) : [];
   const welcome = element("div", { class: "welcome" }, element("span", { "aria-hidden": "true" }, "砚"), word("welcome"));
   $("log").replaceChildren(...(nodes.length ? nodes.map(messageOf) : [welcome]));
@@ -151,7 +152,7 @@ function actionsOf(node, message) {
   if (all.length > 1) {
     out.push(button("earlier", "‹", go(all[at - 1]), at === 0), element("span", { class: "info" }, `${at + 1}/${all.length}`), button("later", "›", go(all[at + 1]), at === all.length - 1));
   }
-  out.push(button("copy", "⧉", async (event) => { await copyText(node.text); event.target.textContent = "✓"; }));
+  out.push(button("copy", word("copy"), async (event) => { await copyText(node.text); event.target.textContent = word("copied"); }));
   if (node.role === "user") out.push(button("edit", "✎", () => edit(node, message)));
   else out.push(button("again", "↻", () => answer(node.parent)));
   const notes = [node.ended === "stopped" && word("stopped"), node.ended === "length" && word("cutShort"), node.usage && `${node.usage} ${word("tokens")}`, node.speed && `${node.speed} ${word("perSecond")}`];
@@ -182,7 +183,7 @@ function edit(node, message) {
 
 function tokensOf(node) {
   const percent = (logprob) => `${(100 * Math.exp(logprob)).toFixed(1)} %`;
-  const spans = node.tokens.map(([text, logprob, top]) => {
+  const spans = whole(node.tokens).map(([text, logprob, top]) => {
     const p = Math.exp(logprob);
     const doubt = p > 0.9 ? 0 : p > 0.6 ? 1 : p > 0.3 ? 2 : p > 0.1 ? 3 : 4;
     const others = top.map(([other, value]) => `${percent(value).padStart(8)}  ${JSON.stringify(other)}`).join("\n");
@@ -193,6 +194,29 @@ function tokensOf(node) {
     return span;
   });
   return element("div", { class: "tokens" }, ...spans);
+}
+
+/** Tokens that are parts of one character, put together. */
+function whole(tokens) {
+  const out = [];
+  let bytes = [];
+  let sum = 0;
+  for (const [text, logprob, top, own] of tokens) {
+    if (!own && !bytes.length) {
+      out.push([text, logprob, top]);
+      continue;
+    }
+    bytes.push(...(own ?? new TextEncoder().encode(text)));
+    sum += logprob;
+    try {
+      out.push([new TextDecoder("utf-8", { fatal: true }).decode(new Uint8Array(bytes)), sum, top]);
+    } catch {
+      continue;
+    }
+    bytes = [];
+    sum = 0;
+  }
+  return out;
 }
 
 function tip(span, text) {
@@ -254,7 +278,8 @@ function hear(node, conversation, chunk) {
   node.text += choice.delta.content ?? "";
   if (choice.finish_reason) node.ended = choice.finish_reason;
   for (const token of choice.logprobs?.content ?? []) {
-    node.tokens.push([token.token, token.logprob, token.top_logprobs.map((other) => [other.token, other.logprob])]);
+    const broken = token.token.includes("\ufffd") ? token.bytes : undefined;
+    node.tokens.push([token.token, token.logprob, token.top_logprobs.map((other) => [other.token, other.logprob]), broken]);
   }
   busy.paint ??= requestAnimationFrame(() => {
     if (busy) busy.paint = null;

@@ -58,7 +58,7 @@ impl Turn {
         let own = [("role", self.role.as_str()), ("content", self.content.as_str())];
         let own = own.map(|(key, text)| (key, Value::from(text)));
         let extra = self.extra.iter().map(|(key, value)| (key.as_str(), Value::from(Serde(value.clone()))));
-        own.into_iter().chain(extra).collect()
+        Value::from_pairs(own.into_iter().chain(extra).collect::<Vec<_>>())
     }
 }
 
