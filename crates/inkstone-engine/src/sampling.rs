@@ -99,7 +99,9 @@ impl Sampling {
     fn adjust(&self, logits: &mut [f32], answer: &[u32]) {
         if self.presence_penalty != 0.0 || self.frequency_penalty != 0.0 {
             let mut counts = BTreeMap::new();
-            answer.iter().for_each(|id| *counts.entry(id).or_insert(0_u32) += 1);
+            for id in answer {
+                *counts.entry(id).or_insert(0_u32) += 1;
+            }
             for (&id, count) in counts {
                 if let Some(logit) = logits.get_mut(id as usize) {
                     *logit -= self.presence_penalty + self.frequency_penalty * count as f32;

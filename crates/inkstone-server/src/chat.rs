@@ -1,5 +1,8 @@
 //! A conversation on its way to an answer; the routes differ in how they write it down.
 
+use std::collections::VecDeque;
+
+use inkstone_engine::Scored;
 use inkstone_tokenizer::{Prompt, Turn};
 use serde_json::{Map, Value};
 
@@ -7,7 +10,6 @@ use crate::answering::{Answers, End, Finish, Piece, Usage};
 use crate::error::ApiError;
 use crate::model::Served;
 use crate::tools::{Call, CallReader, Part, Tools};
-use inkstone_engine::Scored;
 
 /// What is to be answered.
 #[derive(Debug, Clone)]
@@ -67,13 +69,13 @@ pub(crate) struct Speaking<'a> {
     readers: Vec<CallReader>,
     calls: Vec<usize>,
     parallel: bool,
-    ready: std::collections::VecDeque<(usize, Said)>,
+    ready: VecDeque<(usize, Said)>,
 }
 
 impl<'a> Speaking<'a> {
     pub(crate) fn new(answers: Answers<'a>, n: usize, tools: &Tools) -> Self {
         let readers = (0..n.max(1)).map(|_| CallReader::new(tools)).collect();
-        Self { answers, readers, calls: vec![0; n.max(1)], parallel: tools.parallel, ready: Default::default() }
+        Self { answers, readers, calls: vec![0; n.max(1)], parallel: tools.parallel, ready: VecDeque::new() }
     }
 
     /// What comes next of any of the answers; nothing when all have ended.

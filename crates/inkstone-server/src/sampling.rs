@@ -16,7 +16,7 @@ pub(crate) fn sampling(fields: &Fields<'_>, served: &Served, max_new_tokens: usi
     let defaults = &served.defaults;
     let mut stop_ids = if fields.flag("ignore_eos")? == Some(true) { Vec::new() } else { served.tokenizer.stop_ids() };
     stop_ids.extend(fields.ids("stop_token_ids")?);
-    let top_k = fields.get("top_k").filter(|k| **k != Value::from(-1) && **k != Value::from(0));
+    let top_k = fields.get("top_k").filter(|k| !matches!(k.as_i64(), Some(-1 | 0)));
     Ok(Sampling {
         max_new_tokens,
         temperature: fields.number("temperature", (0.0, 2.0))?.unwrap_or(defaults.temperature),

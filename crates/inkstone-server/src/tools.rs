@@ -3,6 +3,8 @@
 //! The format is that of most open models: `<tool_call>{"name": …, "arguments": {…}}</tool_call>`. Where the chat template knows
 //! `tools`, it tells them itself; where it does not, they are told in the system message.
 
+use std::fmt::Write as _;
+
 use inkstone_tokenizer::Turn;
 use serde_json::{Map, Value, json};
 
@@ -132,7 +134,8 @@ fn write_calls(turn: &mut Turn) {
     let Some(Value::Array(calls)) = turn.extra.remove("tool_calls") else { return };
     for call in calls {
         let separator = if turn.content.is_empty() { "" } else { "\n" };
-        turn.content.push_str(&format!("{separator}{OPEN}\n{}\n{CLOSE}", call["function"]));
+        // Writing to a string cannot fail.
+        let _ = write!(turn.content, "{separator}{OPEN}\n{}\n{CLOSE}", call["function"]);
     }
 }
 

@@ -1,4 +1,5 @@
 //! The engine against plain generation.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 mod features;
 mod paging;

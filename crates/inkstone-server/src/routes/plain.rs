@@ -1,4 +1,4 @@
-//! Models, health, metrics, load, the OpenAPI document, the page.
+//! Models, health, metrics, load, the `OpenAPI` document, the page.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
