@@ -12,7 +12,9 @@ mod conformance;
 mod draws;
 mod fresh;
 mod kill_drill;
+mod load;
 mod memory;
+mod page;
 mod parity;
 mod peers;
 mod program;
@@ -39,6 +41,10 @@ enum Task {
     Parity(parity::Arguments),
     /// Let the clients that users have talk to our server
     Conformance(conformance::Arguments),
+    /// Drive the page in a headless Chromium
+    Page(page::Arguments),
+    /// Let many clients at once try to bring our server down
+    Load(load::Arguments),
     /// Measure ours beside the programs that users would take instead
     Peers(peers::Arguments),
     /// Read, deduplicate, tokenise and shard a large generated text under a watch on memory
@@ -69,6 +75,8 @@ fn main() -> ExitCode {
         Task::Ci(arguments) => ci::run(&arguments),
         Task::Parity(arguments) => parity::run(&arguments),
         Task::Conformance(arguments) => conformance::run(&arguments),
+        Task::Page(arguments) => page::run(&arguments),
+        Task::Load(arguments) => load::run(&arguments),
         Task::Peers(arguments) => peers::run(&arguments),
         Task::Memory(arguments) => memory::run(&arguments),
         Task::KillDrill(arguments) => kill_drill::run(&arguments),

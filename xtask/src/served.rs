@@ -66,6 +66,14 @@ impl Served {
         std::thread::spawn(move || lines.for_each(drop));
         Ok(Self { child, address })
     }
+
+    /// Memory of the server's process, in bytes (Linux).
+    pub(crate) fn bytes(&self) -> Result<u64> {
+        let path = format!("/proc/{}/statm", self.child.id());
+        let pages = std::fs::read_to_string(path).context("reading the server's memory")?;
+        let resident: u64 = pages.split(' ').nth(1).context("resident pages")?.parse()?;
+        Ok(resident * 4096)
+    }
 }
 
 impl Drop for Served {

@@ -284,6 +284,8 @@ pub(crate) struct Bench {
 pub(crate) enum BenchCommand {
     /// Training steps of a LLaMA-style model on one batch of random tokens
     Train(BenchTrain),
+    /// Answers of a server, many at a time
+    Serve(serve::BenchServe),
     /// Matrix products and loops at training shapes, in percent of the processor's roof
     Kernels(BenchKernels),
 }

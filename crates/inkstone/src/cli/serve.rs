@@ -72,3 +72,34 @@ pub(crate) enum CachePrecision {
     Bf16,
     Int8,
 }
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchServe {
+    /// The server
+    #[arg(long, default_value = "http://127.0.0.1:8080", value_name = "URL")]
+    pub(crate) url: String,
+    /// The model's name there
+    #[arg(short, long, default_value = "", value_name = "NAME")]
+    pub(crate) model: String,
+    /// A key that the server wants
+    #[arg(long, env = "OPENAI_API_KEY", value_name = "KEY", hide_env_values = true)]
+    pub(crate) api_key: Option<String>,
+    /// Answers at a time
+    #[arg(long, default_value_t = 16, value_name = "N")]
+    pub(crate) streams: usize,
+    /// Answers in all
+    #[arg(long, default_value_t = 64, value_name = "N")]
+    pub(crate) requests: usize,
+    /// Words of each prompt
+    #[arg(long, default_value_t = 64, value_name = "N")]
+    pub(crate) words: usize,
+    /// Words with which all prompts begin
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) shared_words: usize,
+    /// Tokens of an answer
+    #[arg(long, default_value_t = 64, value_name = "N")]
+    pub(crate) max_tokens: usize,
+    /// For machines
+    #[arg(long)]
+    pub(crate) json: bool,
+}

@@ -1,6 +1,7 @@
 //! One function per verb.
 
 mod bench;
+mod bench_serve;
 mod chat;
 mod debug;
 mod diff;
