@@ -76,12 +76,16 @@ impl Tools {
         !self.functions.is_empty() && self.choice != Choice::None
     }
 
-    /// The shape of an answer that must be a call.
-    pub(crate) fn shape(&self) -> Option<Shape> {
-        let wanted = |function: &&Value| match &self.choice {
+    /// The functions that may be called.
+    fn wanted(&self) -> impl Iterator<Item = &Value> {
+        self.functions.iter().filter(|function| match &self.choice {
             Choice::Named(name) => function["name"] == **name,
             _ => true,
-        };
+        })
+    }
+
+    /// The shape of an answer that must be a call.
+    pub(crate) fn shape(&self) -> Option<Shape> {
         if !matches!(self.choice, Choice::Required | Choice::Named(_)) {
             return None;
         }
@@ -94,7 +98,7 @@ impl Tools {
                 },
             })
         };
-        let any: Vec<Value> = self.functions.iter().filter(wanted).map(schema).collect();
+        let any: Vec<Value> = self.wanted().map(schema).collect();
         let any = plainly_spaced(json!({ "anyOf": any }));
         Some(Shape::Lark(format!("start: \"{OPEN}\\n\" call \"\\n{CLOSE}\"\ncall: %json {any}\n")))
     }
@@ -117,11 +121,15 @@ impl Tools {
     }
 
     fn tell_in_system(&self, turns: &mut Vec<Turn>) {
-        let list: Vec<String> = self.functions.iter().map(Value::to_string).collect();
-        let told = format!(
-            "These functions can be called:\n<tools>\n{}\n</tools>\nTo call one, write {OPEN}\n{{\"name\": \"…\", \"arguments\": {{…}}}}\n{CLOSE}",
-            list.join("\n")
-        );
+        let list: Vec<String> = self.wanted().map(Value::to_string).collect();
+        let list = list.join("\n");
+        let told = match self.choice {
+            // The answer can be nothing but a call, so nothing has to be said about how to write one.
+            Choice::Required | Choice::Named(_) => format!("<tools>\n{list}\n</tools>"),
+            _ => format!(
+                "These functions can be called:\n<tools>\n{list}\n</tools>\nTo call one, write {OPEN}\n{{\"name\": \"…\", \"arguments\": {{…}}}}\n{CLOSE}"
+            ),
+        };
         match turns.first_mut().filter(|turn| turn.role == "system") {
             Some(system) => system.content = format!("{}\n\n{told}", system.content),
             None => turns.insert(0, Turn { role: "system".into(), content: told, extra: Map::new() }),
@@ -172,7 +180,7 @@ impl CallReader {
             let rest = self.held.split_off(at + if self.inside { CLOSE.len() } else { OPEN.len() });
             self.held.truncate(at);
             let before = std::mem::replace(&mut self.held, rest);
-            parts.extend(if self.inside { Some(read(&before)) } else { text(before) });
+            parts.extend(if self.inside { Some(read(&before, CLOSE)) } else { text(before) });
             self.inside = !self.inside;
         }
         if !self.inside {
@@ -190,7 +198,7 @@ impl CallReader {
     /// What was held back, when nothing follows; a call that was never closed is read all the same.
     pub(crate) fn finish(&mut self) -> Option<Part> {
         let held = std::mem::take(&mut self.held);
-        if self.inside { Some(read(&held)) } else { text(held) }
+        if self.inside { Some(read(&held, "")) } else { text(held) }
     }
 }
 
@@ -199,15 +207,15 @@ fn text(text: String) -> Option<Part> {
     (!text.trim().is_empty() || text == " ").then_some(Part::Text(text))
 }
 
-/// A call, or the text that was to be one.
-fn read(inside: &str) -> Part {
+/// A call, or the text that was to be one, with what it ended in.
+fn read(inside: &str, end: &str) -> Part {
     let value: Option<Value> = serde_json::from_str(inside.trim()).ok();
     let call = value.and_then(|value| {
         let arguments = value.get("arguments").or_else(|| value.get("parameters"))?;
         let arguments = arguments.as_str().map_or_else(|| arguments.to_string(), str::to_owned);
         Some(Call { name: value.get("name")?.as_str()?.to_owned(), arguments })
     });
-    call.map_or_else(|| Part::Text(format!("{OPEN}{inside}{CLOSE}")), Part::Call)
+    call.map_or_else(|| Part::Text(format!("{OPEN}{inside}{end}")), Part::Call)
 }
 
 #[cfg(test)]
@@ -247,7 +255,7 @@ mod tests {
 
     #[test]
     fn what_is_no_call_stays_text() {
-        for text in ["<tool_call>not json</tool_call>", "<tool", "a <tool_calls> b"] {
+        for text in ["<tool_call>not json</tool_call>", "<tool_call>{\"name\":", "<tool", "a <tool_calls> b"] {
             assert_eq!(read(text, 2), [Part::Text(text.into())]);
         }
     }
