@@ -100,7 +100,7 @@ fn drive(page: &mut Page, served: Served) -> Result<bool> {
 fn stop_an_answer(page: &mut Page) -> Result<()> {
     page.run("document.querySelector('#new').click()")?;
     // A hurried visitor: the key comes as soon as there is something to stop.
-    page.run("new MutationObserver(() => { if (!document.querySelector('#stop').hidden) document.dispatchEvent(new KeyboardEvent('keydown', { key: 'Escape' })); }).observe(document.querySelector('#stop'), { attributes: true })")?;
+    page.run("new MutationObserver((_, own) => { if (document.querySelector('#stop').hidden) return; own.disconnect(); document.dispatchEvent(new KeyboardEvent('keydown', { key: 'Escape' })); }).observe(document.querySelector('#stop'), { attributes: true })")?;
     page.ask("Tell me everything.")?;
     page.until(
         "an answer that was stopped",
