@@ -57,7 +57,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Verdict> {
         }
         std::thread::sleep(time / 4);
         let early = served.bytes();
-        std::thread::sleep(time - time / 4);
+        std::thread::sleep(time / 4 * 3);
         let late = served.bytes();
         over.store(true, Ordering::Relaxed);
         (early, late)
@@ -128,7 +128,7 @@ fn kind<'a>(answer: &str, met: &'a Met) -> &'a AtomicU64 {
 
 fn connect(address: &str, request: &str) -> Result<TcpStream> {
     let mut stream = TcpStream::connect(address.trim_start_matches("http://"))?;
-    stream.set_read_timeout(Some(Duration::from_secs(120)))?;
+    stream.set_read_timeout(Some(Duration::from_mins(2)))?;
     stream.write_all(request.as_bytes())?;
     Ok(stream)
 }

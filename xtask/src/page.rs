@@ -108,7 +108,7 @@ fn stop_an_answer(page: &mut Page) -> Result<()> {
     )
 }
 
-/// A page in a browser, by the Chrome DevTools Protocol over a pair of pipes.
+/// A page in a browser, by Chrome's debugging protocol over a pair of pipes.
 struct Page {
     browser: Child,
     to: File,
@@ -143,7 +143,7 @@ impl Page {
         let target = page.call("Target.createTarget", &json!({ "url": "about:blank" }))?;
         let attached =
             page.call("Target.attachToTarget", &json!({ "targetId": target["targetId"], "flatten": true }))?;
-        page.session = attached["sessionId"].as_str().context("a session")?.to_owned();
+        attached["sessionId"].as_str().context("a session")?.clone_into(&mut page.session);
         for domain in ["Page.enable", "Runtime.enable"] {
             page.call(domain, &json!({}))?;
         }

@@ -15,7 +15,7 @@ use crate::hint::hinted;
 use crate::printer::Printer;
 
 /// A server that says nothing for so long is given up.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_mins(5);
 
 /// One answer.
 struct Answer {
