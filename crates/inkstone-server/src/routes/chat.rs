@@ -10,7 +10,7 @@ use inkstone_engine::Scored;
 use inkstone_tokenizer::{Tokenizer, Turn};
 use serde_json::{Map, Value, json};
 
-use super::{Started, finite, json_response, patiently, stream, token_json};
+use super::{Started, finite, json_response, note_once, patiently, stream, token_json};
 use crate::answering::{Ask, End, Finish, Usage, answer};
 use crate::app::{App, object};
 use crate::chat::{Conversation, Said, Speaking, Whole, content, whole};
@@ -266,9 +266,7 @@ async fn write(
         events.data(&delta(index, opening, Value::Null, Value::Null)).await?;
     }
     while let Some((index, said)) = patiently(&events, speaking.next()).await? {
-        if std::mem::take(&mut first) {
-            app.note_first(began);
-        }
+        note_once(app, &mut first, began);
         match said {
             Said::Text(text, tokens) => {
                 let scores = logprobs(tokenizer, &tokens);

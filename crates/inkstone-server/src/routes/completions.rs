@@ -11,7 +11,7 @@ use inkstone_tokenizer::Tokenizer;
 use serde_json::{Map, Value, json};
 
 use super::chat::{MOST_ANSWERS, fingerprint, word};
-use super::{Started, finite, json_response, patiently, stream};
+use super::{Started, finite, json_response, note_once, patiently, stream};
 use crate::answering::{Ask, End, Finish, Piece, Usage, answer};
 use crate::app::{App, object};
 use crate::error::ApiError;
@@ -216,9 +216,7 @@ async fn write(app: &App, model: &str, ask: Ask, include_usage: bool, started: S
     let chunk = |choices: Value| json!({ "id": id, "object": "text_completion", "created": created, "model": model, "choices": choices });
     let (mut usage, mut offset, mut first) = (Usage::default(), 0, true);
     while let Some((index, piece)) = patiently(&events, answers.next()).await? {
-        if std::mem::take(&mut first) {
-            app.note_first(began);
-        }
+        note_once(app, &mut first, began);
         let (text, scores, finish) = match piece {
             Piece::Prompt(_) => continue,
             Piece::Text(text, tokens) => {

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use inkstone_tokenizer::Turn;
 use serde_json::{Map, Value, json};
 
-use super::{Started, json_response, patiently, stream};
+use super::{Started, json_response, note_once, patiently, stream};
 use crate::answering::{Ask, End, Finish, Usage, answer};
 use crate::app::{App, object};
 use crate::chat::{Conversation, Said, Speaking, content, whole};
@@ -190,9 +190,7 @@ async fn write(app: &App, model: &str, ask: Ask, tools: &Tools, started: Started
     let delta = |index: usize, delta: Value| json!({ "type": "content_block_delta", "index": index, "delta": delta });
     let stop = |index: usize| json!({ "type": "content_block_stop", "index": index });
     while let Some((_, said)) = patiently(&events, speaking.next()).await? {
-        if std::mem::take(&mut first) {
-            app.note_first(began);
-        }
+        note_once(app, &mut first, began);
         match said {
             Said::Text(text, _) if text.is_empty() => {}
             Said::Text(text, _) => {

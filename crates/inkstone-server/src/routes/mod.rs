@@ -10,6 +10,7 @@ pub(crate) mod tokens;
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
@@ -76,6 +77,13 @@ impl Started {
                 None
             }
         }
+    }
+}
+
+/// Notes how long the first piece of an answer took, when it comes.
+fn note_once(app: &App, first: &mut bool, began: Instant) {
+    if std::mem::take(first) {
+        app.note_first(began);
     }
 }
 

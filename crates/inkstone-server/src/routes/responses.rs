@@ -9,7 +9,7 @@ use axum::response::Response;
 use inkstone_tokenizer::Turn;
 use serde_json::{Map, Value, json};
 
-use super::{Started, json_response, patiently, stream};
+use super::{Started, json_response, note_once, patiently, stream};
 use crate::answering::{Ask, End, Finish, Usage, answer};
 use crate::app::{App, object};
 use crate::chat::{Conversation, Said, Speaking, content, whole};
@@ -239,13 +239,12 @@ async fn write(
     let Some((answers, events)) = started.begin(app, model, ask).await else { return Ok(()) };
     let mut speaking = Speaking::new(answers, 1, tools);
     let mut out = Numbered { events: &events, next: 0 };
-    out.send("response.created", json!({ "response": response })).await?;
-    out.send("response.in_progress", json!({ "response": response })).await?;
+    for name in ["response.created", "response.in_progress"] {
+        out.send(name, json!({ "response": response })).await?;
+    }
     let (mut output, mut open, mut first) = (Vec::new(), None::<(String, String)>, true);
     while let Some((_, said)) = patiently(&events, speaking.next()).await? {
-        if std::mem::take(&mut first) {
-            app.note_first(began);
-        }
+        note_once(app, &mut first, began);
         match said {
             Said::Text(text, _) if text.is_empty() => {}
             Said::Text(text, _) => {
