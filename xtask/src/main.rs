@@ -8,10 +8,13 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod ci;
+mod conformance;
 mod draws;
 mod fresh;
 mod kill_drill;
+mod load;
 mod memory;
+mod page;
 mod parity;
 mod peers;
 mod program;
@@ -19,6 +22,7 @@ mod python;
 mod readme;
 mod repo;
 mod runs;
+mod served;
 mod threads;
 
 /// Developer commands of Inkstone.
@@ -35,6 +39,12 @@ enum Task {
     Ci(ci::Arguments),
     /// Compare what we save and compute with the outside programs that users have
     Parity(parity::Arguments),
+    /// Let the clients that users have talk to our server
+    Conformance(conformance::Arguments),
+    /// Drive the page in a headless Chromium
+    Page(page::Arguments),
+    /// Let many clients at once try to bring our server down
+    Load(load::Arguments),
     /// Measure ours beside the programs that users would take instead
     Peers(peers::Arguments),
     /// Read, deduplicate, tokenise and shard a large generated text under a watch on memory
@@ -64,6 +74,9 @@ fn main() -> ExitCode {
     let verdict = match Arguments::parse().task {
         Task::Ci(arguments) => ci::run(&arguments),
         Task::Parity(arguments) => parity::run(&arguments),
+        Task::Conformance(arguments) => conformance::run(&arguments),
+        Task::Page(arguments) => page::run(&arguments),
+        Task::Load(arguments) => load::run(&arguments),
         Task::Peers(arguments) => peers::run(&arguments),
         Task::Memory(arguments) => memory::run(&arguments),
         Task::KillDrill(arguments) => kill_drill::run(&arguments),

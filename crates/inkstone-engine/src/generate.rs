@@ -33,6 +33,23 @@ pub enum EngineError {
         /// The model's vocabulary.
         vocab_size: usize,
     },
+    /// A request that could never be held.
+    #[error("the request needs up to {tokens} tokens of keys and values, where there is room for {room}")]
+    NoRoom {
+        /// Tokens of prompt and answer.
+        tokens: usize,
+        /// Tokens that the blocks hold.
+        room: usize,
+    },
+    /// Too many requests wait already.
+    #[error("{waiting} requests are waiting already")]
+    Busy {
+        /// Requests in the queue.
+        waiting: usize,
+    },
+    /// The engine was stopped.
+    #[error("the engine was stopped")]
+    Stopped,
     /// Settings that make no sense.
     #[error("sampling: {0}")]
     Sampling(String),
@@ -46,7 +63,9 @@ impl EngineError {
             Self::EmptyPrompt => "give it some text to go on from",
             Self::PromptTooLong { .. } => "shorten the text, or train a model with a larger `context`",
             Self::UnknownToken { .. } => "the tokenizer is not the one that the model was trained with",
-            Self::Sampling(_) => return None,
+            Self::NoRoom { .. } => "ask for fewer tokens, or give the engine more memory",
+            Self::Busy { .. } => "try again in a moment",
+            Self::Stopped | Self::Sampling(_) => return None,
         })
     }
 }
@@ -110,10 +129,10 @@ pub fn generate_with(
     let room = sampling.max_new_tokens.min(model.context() - prompt.len());
     let mut tokens = prompt.to_vec();
     let mut unseen = 0;
-    for index in 0..room {
+    for _ in 0..room {
         let mut logits = model.logits(&tokens[unseen..]);
         unseen = tokens.len();
-        let next = sampling.next(&mut logits, &tokens, index as u64);
+        let next = sampling.next(&mut logits, &tokens, prompt.len());
         if sampling.stop_ids.contains(&next) {
             break;
         }

@@ -1,5 +1,7 @@
 //! How the next token is drawn from the logits.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// Sampling settings; the names and meanings are those of `generation_config.json`.
@@ -17,6 +19,22 @@ pub struct Sampling {
     pub min_p: Option<f32>,
     /// Divides the positive logits of tokens that occurred, multiplies the negative ones (arXiv:1909.05858).
     pub repetition_penalty: f32,
+    /// Keep the tokens whose surprise is nearest to the mean one, until their probabilities sum to at least this
+    /// (arXiv:2202.00666).
+    #[serde(default)]
+    pub typical_p: Option<f32>,
+    /// Taken off the logits of tokens that the answer has already.
+    #[serde(default)]
+    pub presence_penalty: f32,
+    /// Taken off for each time that the answer has the token already.
+    #[serde(default)]
+    pub frequency_penalty: f32,
+    /// Added to the logits of these tokens.
+    #[serde(default)]
+    pub logit_bias: Vec<(u32, f32)>,
+    /// Tokens before which no stop token is drawn.
+    #[serde(default)]
+    pub min_new_tokens: usize,
     /// Seed; the same seed and prompt give the same tokens.
     pub seed: u64,
     /// Tokens that end the answer; they are not part of it.
@@ -33,6 +51,11 @@ impl Sampling {
             top_p: None,
             min_p: None,
             repetition_penalty: 1.0,
+            typical_p: None,
+            presence_penalty: 0.0,
+            frequency_penalty: 0.0,
+            logit_bias: Vec::new(),
+            min_new_tokens: 0,
             seed: 0,
             stop_ids: Vec::new(),
         }
@@ -51,19 +74,52 @@ impl Sampling {
             Self { repetition_penalty: p, .. } if !(*p > 0.0 && p.is_finite()) => {
                 wrong("repetition_penalty", *p, "more than 0")
             }
+            Self { typical_p: Some(p), .. } if !(*p > 0.0 && *p <= 1.0) => {
+                wrong("typical_p", *p, "more than 0, at most 1")
+            }
+            Self { presence_penalty: p, .. } if !p.is_finite() => wrong("presence_penalty", *p, "a number"),
+            Self { frequency_penalty: p, .. } if !p.is_finite() => wrong("frequency_penalty", *p, "a number"),
             _ => Ok(()),
         }
     }
 
-    /// The next token after `context` (prompt and answer so far), given its logits; `index` counts
-    /// the tokens of the answer.
-    pub(crate) fn next(&self, logits: &mut [f32], context: &[u32], index: u64) -> u32 {
+    /// The next token after `context`, of which the first `prompt` tokens are not the answer's, given its logits.
+    pub(crate) fn next(&self, logits: &mut [f32], context: &[u32], prompt: usize) -> u32 {
+        let answer = &context[prompt.min(context.len())..];
         self.penalise(logits, context);
+        self.adjust(logits, answer);
         if self.temperature == 0.0 {
             return argmax(logits);
         }
         let candidates = self.candidates(logits);
-        draw(&candidates, uniform(self.seed, index))
+        draw(&candidates, uniform(self.seed, answer.len() as u64))
+    }
+
+    /// Presence and frequency penalties, biases, and no stop token before its time.
+    fn adjust(&self, logits: &mut [f32], answer: &[u32]) {
+        if self.presence_penalty != 0.0 || self.frequency_penalty != 0.0 {
+            let mut counts = BTreeMap::new();
+            for id in answer {
+                *counts.entry(id).or_insert(0_u32) += 1;
+            }
+            for (&id, count) in counts {
+                if let Some(logit) = logits.get_mut(id as usize) {
+                    *logit -= self.presence_penalty + self.frequency_penalty * count as f32;
+                }
+            }
+        }
+        for &(id, bias) in &self.logit_bias {
+            if let Some(logit) = logits.get_mut(id as usize) {
+                *logit += bias;
+            }
+        }
+        if answer.len() < self.min_new_tokens {
+            for &id in &self.stop_ids {
+                if let Some(logit) = logits.get_mut(id as usize) {
+                    *logit = f32::NEG_INFINITY;
+                }
+            }
+        }
     }
 
     fn penalise(&self, logits: &mut [f32], context: &[u32]) {
@@ -96,11 +152,29 @@ impl Sampling {
         let top = f64::from(logits[order[0] as usize]);
         let weight = |id: u32| ((f64::from(logits[id as usize]) - top) / f64::from(self.temperature)).exp();
         let mut kept: Vec<(u32, f64)> = order.into_iter().map(|id| (id, weight(id))).collect();
+        self.keep_typical(&mut kept);
         self.keep_nucleus(&mut kept);
         if let Some(p) = self.min_p {
             kept.retain(|&(_, weight)| weight >= f64::from(p));
         }
         kept
+    }
+
+    fn keep_typical(&self, kept: &mut Vec<(u32, f64)>) {
+        let Some(p) = self.typical_p else { return };
+        let total: f64 = kept.iter().map(|(_, weight)| weight).sum();
+        let surprise = |weight: f64| -(weight / total).ln();
+        let likely = kept.iter().filter(|(_, weight)| *weight > 0.0);
+        let mean: f64 = likely.map(|&(_, weight)| weight / total * surprise(weight)).sum();
+        let distance = |weight: f64| (surprise(weight) - mean).abs();
+        kept.sort_by(|&(a, x), &(b, y)| distance(x).total_cmp(&distance(y)).then(a.cmp(&b)));
+        let mut sum = 0.0;
+        let wanted = kept.iter().position(|(_, weight)| {
+            sum += weight;
+            sum >= f64::from(p) * total
+        });
+        kept.truncate(wanted.map_or(kept.len(), |last| last + 1));
+        kept.sort_by(|(a, x), (b, y)| y.total_cmp(x).then(a.cmp(b)));
     }
 
     fn keep_nucleus(&self, kept: &mut Vec<(u32, f64)>) {
@@ -169,6 +243,25 @@ mod tests {
         assert_eq!(kept(Sampling { top_p: Some(0.8), ..sampling() }), [0, 1, 2]);
         assert_eq!(kept(Sampling { min_p: Some(0.3), ..sampling() }), [0, 1]);
         assert_eq!(kept(sampling()), [0, 1, 2, 3]);
+        // Surprises are 0.69, 1.39, 2.08, 2.08 nats, their mean 1.21: the second token is the most typical one.
+        assert_eq!(kept(Sampling { typical_p: Some(0.2), ..sampling() }), [1]);
+        assert_eq!(kept(Sampling { typical_p: Some(0.7), ..sampling() }), [0, 1]);
+    }
+
+    #[test]
+    fn penalties_count_the_answer_alone_and_biases_move_any_token() {
+        let sampling = Sampling {
+            presence_penalty: 0.5,
+            frequency_penalty: 0.25,
+            logit_bias: vec![(3, 2.0), (99, 1.0)],
+            min_new_tokens: 4,
+            stop_ids: vec![0],
+            ..Sampling::greedy()
+        };
+        let mut logits = [1.0, 1.0, 1.0, 1.0];
+        sampling.adjust(&mut logits, &[1, 1, 2]);
+        assert_eq!(logits, [f32::NEG_INFINITY, 0.0, 0.25, 3.0]);
+        assert_eq!(sampling.next(&mut [0.0, 0.3, 0.2, -9.0], &[1, 1], 2), 1, "the prompt is no answer");
     }
 
     #[test]
@@ -182,8 +275,9 @@ mod tests {
     fn draws_follow_the_distribution() {
         let logits: Vec<f32> = [0.7f32, 0.2, 0.1].iter().map(|p| p.ln()).collect();
         let mut counts = [0u32; 3];
-        for index in 0..20_000 {
-            counts[sampling().next(&mut logits.clone(), &[], index) as usize] += 1;
+        for seed in 0..20_000 {
+            let sampling = Sampling { seed, ..sampling() };
+            counts[sampling.next(&mut logits.clone(), &[], 0) as usize] += 1;
         }
         for (count, expected) in counts.into_iter().zip([0.7, 0.2, 0.1]) {
             assert!((f64::from(count) / 20_000.0 - expected).abs() < 0.015, "{counts:?}");

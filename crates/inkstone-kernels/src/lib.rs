@@ -23,6 +23,7 @@ mod linear;
 mod logistic;
 mod norm;
 mod number;
+mod paged;
 mod product;
 mod recurrent;
 mod reduce;
@@ -39,10 +40,13 @@ pub use elementwise::{add, add_scaled, sum_of_squares, swiglu, swiglu_backward};
 pub use embedding::{embedding, embedding_backward};
 pub use gelu::{Gelu, gelu, gelu_backward};
 pub use layer_norm::{LayerNormGrads, layer_norm, layer_norm_backward};
-pub use linear::{LinearShape, Precision, add_linear_grad_input, linear, linear_grad_input, linear_grad_weight};
+pub use linear::{
+    LinearShape, Precision, STEADY_ROWS, add_linear_grad_input, linear, linear_grad_input, linear_grad_weight,
+};
 pub use logistic::{ROW_LANES, add_rows, logistic_step};
 pub use norm::{rms_norm, rms_norm_backward};
 pub use number::{Number, load};
+pub use paged::{BLOCK_POSITIONS, PagedBlock, PagedQuery, PagedShape, Stored, paged_attention};
 pub use recurrent::{Cell, CellBackward, CellStep, cell, cell_backward};
 pub use rope::{RopeShape, rope};
 

@@ -16,6 +16,9 @@ pub enum Precision {
     Bf16,
 }
 
+/// With so many rows or more, the bits of a row of [`linear`] do not depend on how many others there are.
+pub const STEADY_ROWS: usize = FEW + 1;
+
 /// Shape of a product with a weight `w[outputs, inputs]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LinearShape {

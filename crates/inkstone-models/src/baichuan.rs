@@ -23,7 +23,7 @@ use crate::ModelError;
 use crate::architecture::{Architecture, Dimensions};
 use crate::builder::{Builder, Shape};
 use crate::fields::{expect, expect_sizes, expect_word};
-use crate::pass::{LayerCache, Pass};
+use crate::pass::{Keys, Pass};
 use crate::rows::{Rows, alibi_slopes, attend, split_heads};
 
 /// The fields of `config.json` that matter to the maths.
@@ -223,7 +223,7 @@ impl Baichuan {
             how.bias = Bias::Alibi(alibi_slopes(heads));
             return Geometry { rows, heads, angles: None, how };
         }
-        let angles = RopeAngles::new(rows.first, rows.length, head_width, 10_000.0);
+        let angles = rows.angles(&RopeAngles::frequencies(head_width, 10_000.0));
         Geometry { rows, heads, angles: Some(angles), how }
     }
 }
@@ -248,7 +248,7 @@ impl Block {
     }
 
     fn forward(&self, x_ne: Tensor<2>, n: usize, geometry: &Geometry, pass: &mut Pass<'_>) -> Tensor<2> {
-        let cache = pass.cache.as_deref_mut().map(|cache| cache.layer(n));
+        let cache = pass.keys(n);
         let attended_ne = self.self_attn.forward(self.input_layernorm.forward(x_ne.clone()), geometry, cache);
         let x_ne = x_ne + pass.observe(|| format!("layers.{n}.attention"), attended_ne);
         let fed_ne = self.mlp.forward(self.post_attention_layernorm.forward(x_ne.clone()));
@@ -258,7 +258,7 @@ impl Block {
 }
 
 impl Attention {
-    fn forward(&self, x_ne: Tensor<2>, geometry: &Geometry, cache: Option<&mut LayerCache>) -> Tensor<2> {
+    fn forward(&self, x_ne: Tensor<2>, geometry: &Geometry, cache: Option<Keys<'_>>) -> Tensor<2> {
         let [q_bthd, k_bthd, v_bthd] = split_heads(self.W_pack.forward(x_ne), &geometry.rows, geometry.heads);
         let turn = |x: Tensor<4>| match &geometry.angles {
             Some(angles) => ops::rope(x, angles),

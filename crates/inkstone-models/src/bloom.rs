@@ -17,7 +17,7 @@ use crate::ModelError;
 use crate::architecture::{Architecture, Dimensions};
 use crate::builder::{Builder, Shape};
 use crate::fields::{expect, expect_sizes};
-use crate::pass::{LayerCache, Pass};
+use crate::pass::{Keys, Pass};
 use crate::rows::{Rows, alibi_slopes, attend};
 
 /// The fields of `config.json` that matter to the maths.
@@ -216,7 +216,7 @@ impl Block {
         (rows, heads, how): (&Rows, usize, &How),
         pass: &mut Pass<'_>,
     ) -> Tensor<2> {
-        let cache = pass.cache.as_deref_mut().map(|cache| cache.layer(n));
+        let cache = pass.keys(n);
         let norm_ne = self.input_layernorm.forward(x_ne.clone());
         let attended_ne = self.self_attention.forward(norm_ne.clone(), (rows, heads, how), cache);
         let residual_ne = if self.adds_to_norm { norm_ne } else { x_ne };
@@ -230,12 +230,7 @@ impl Block {
 }
 
 impl Attention {
-    fn forward(
-        &self,
-        x_ne: Tensor<2>,
-        (rows, heads, how): (&Rows, usize, &How),
-        cache: Option<&mut LayerCache>,
-    ) -> Tensor<2> {
+    fn forward(&self, x_ne: Tensor<2>, (rows, heads, how): (&Rows, usize, &How), cache: Option<Keys<'_>>) -> Tensor<2> {
         let [n, e] = x_ne.dims();
         let d = e / heads;
         // (n, h·3·d) → (n, h, 3, d)

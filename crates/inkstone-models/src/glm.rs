@@ -18,7 +18,7 @@ use crate::ModelError;
 use crate::architecture::{Architecture, Dimensions};
 use crate::builder::{Builder, Shape};
 use crate::fields::{expect, expect_sizes, expect_word};
-use crate::pass::{LayerCache, Pass};
+use crate::pass::{Keys, Pass};
 use crate::rope::RopeParameters;
 use crate::rows::{Rows, attend};
 
@@ -238,7 +238,7 @@ impl Architecture for Glm {
         let rows = Rows::new(ids.len(), batch, pass);
         let head_dim = self.config.head_dim;
         let frequencies = self.config.rope().frequencies(self.config.turning());
-        let (angles, how) = (RopeAngles::of(rows.first, rows.length, &frequencies), rows.causal(head_dim));
+        let (angles, how) = (rows.angles(&frequencies), rows.causal(head_dim));
         let geometry = Geometry { rows, head_dim, angles, how };
         let mut x_ne = pass.observe(|| "embeddings".into(), self.model.embed_tokens.forward(ids.into()));
         for (n, block) in self.model.layers.iter().enumerate() {
@@ -295,7 +295,7 @@ impl Block {
             Some(norm) => norm.forward(x_ne),
             None => x_ne,
         };
-        let cache = pass.cache.as_deref_mut().map(|cache| cache.layer(n));
+        let cache = pass.keys(n);
         let attended_ne = self.self_attn.forward(self.input_layernorm.forward(x_ne.clone()), geometry, cache);
         let attended_ne = after(&self.post_self_attn_layernorm, attended_ne);
         let x_ne = x_ne + pass.observe(|| format!("layers.{n}.attention"), attended_ne);
@@ -307,7 +307,7 @@ impl Block {
 }
 
 impl Attention {
-    fn forward(&self, x_ne: Tensor<2>, geometry: &Geometry, cache: Option<&mut LayerCache>) -> Tensor<2> {
+    fn forward(&self, x_ne: Tensor<2>, geometry: &Geometry, cache: Option<Keys<'_>>) -> Tensor<2> {
         let &Geometry { rows: Rows { batch, length, .. }, head_dim, .. } = geometry;
         // (n, h·d) → (b, t, h, d)
         let heads = |x: Tensor<2>| {

@@ -225,7 +225,7 @@ impl Block {
     }
 
     fn forward(&self, x_ne: Tensor<2>, n: usize, (config, rows): (&Config, &Rows), pass: &mut Pass<'_>) -> Tensor<2> {
-        let cache = pass.cache.as_deref_mut().map(|cache| cache.layer(n));
+        let cache = pass.keys(n);
         let [q_bthd, k_bthd, v_bthd] = split_heads(self.attn.c_attn.forward(x_ne.clone()), rows, config.n_head);
         let how = rows.causal(config.n_embd / config.n_head);
         let attended_ne = self.attn.c_proj.forward(attend(q_bthd, (k_bthd, v_bthd), &how, cache));

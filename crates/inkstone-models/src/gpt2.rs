@@ -254,7 +254,7 @@ impl Block {
     }
 
     fn forward(&self, x_ne: Tensor<2>, n: usize, (config, rows): (&Config, &Rows), pass: &mut Pass<'_>) -> Tensor<2> {
-        let cache = pass.cache.as_deref_mut().map(|cache| cache.layer(n));
+        let cache = pass.keys(n);
         let qkv = self.attn.c_attn.forward(self.ln_1.forward(x_ne.clone()));
         let [q_bthd, k_bthd, v_bthd] = split_heads(qkv, rows, config.n_head);
         let out_ne = attend(q_bthd, (k_bthd, v_bthd), &config.attention(rows, n), cache);

@@ -34,7 +34,7 @@ pub use architecture::{Dimensions, Kind};
 pub use cost::{dimensions, expected_flops_per_token, expected_parameters, training_bytes, with_layers};
 pub use error::ModelError;
 pub use model::{Loss, Model};
-pub use pass::{Cache, NoObserver, Observer, Pass, Source};
+pub use pass::{Cache, NoObserver, Observer, Pass, Source, Store};
 pub use recipe::{ModelTable, Vocabulary};
 pub use registry::model_types;
 pub use weights::{Drawn, Init, Layout, Read, Wanted, WantedLayer, Weights};

@@ -22,7 +22,7 @@ use crate::ModelError;
 use crate::architecture::{Architecture, Dimensions};
 use crate::builder::{Builder, Shape};
 use crate::fields::{expect, expect_sizes, expect_word};
-use crate::pass::{LayerCache, Pass};
+use crate::pass::{Keys, Pass};
 use crate::rope::RopeParameters;
 use crate::rows::{Rows, attend};
 
@@ -283,7 +283,7 @@ impl Architecture for Llama {
     fn hidden(&self, ids: &[u32], batch: usize, pass: &mut Pass<'_>) -> Tensor<2> {
         let rows = Rows::new(ids.len(), batch, pass);
         let head_dim = self.config.head_dim();
-        let angles = RopeAngles::of(rows.first, rows.length, &self.config.rope().frequencies(head_dim));
+        let angles = rows.angles(&self.config.rope().frequencies(head_dim));
         let geometry = Geometry { rows, head_dim, angles };
         let mut x_ne = self.model.embed_tokens.forward(ids.into());
         x_ne = pass.observe(|| "embeddings".into(), x_ne);
@@ -333,7 +333,7 @@ impl Block {
     }
 
     fn forward(&self, x_ne: Tensor<2>, n: usize, (geometry, how): (&Geometry, &How), pass: &mut Pass<'_>) -> Tensor<2> {
-        let cache = pass.cache.as_deref_mut().map(|cache| cache.layer(n));
+        let cache = pass.keys(n);
         let normed_ne = self.input_layernorm.forward_to(x_ne.clone(), how.precision);
         let attended_ne = self.self_attn.forward(normed_ne, (geometry, how), cache);
         let x_ne = ops::add(x_ne, pass.observe(|| format!("layers.{n}.attention"), attended_ne));
@@ -344,12 +344,7 @@ impl Block {
 }
 
 impl Attention {
-    fn forward(
-        &self,
-        x_ne: Tensor<2>,
-        (geometry, how): (&Geometry, &How),
-        cache: Option<&mut LayerCache>,
-    ) -> Tensor<2> {
+    fn forward(&self, x_ne: Tensor<2>, (geometry, how): (&Geometry, &How), cache: Option<Keys<'_>>) -> Tensor<2> {
         let &Geometry { rows: Rows { batch, length, .. }, head_dim, .. } = geometry;
         // (n, h·d) → (b, t, h, d)
         let heads = |x: Tensor<2>| {

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::architecture::{Dimensions, Kind, Network, Update, Visit, VisitGradient};
 use crate::builder::Builder;
-use crate::pass::{Cache, NoObserver, Pass, Source};
+use crate::pass::{Cache, NoObserver, Pass, Source, Store};
 use crate::registry::entry_of;
 use crate::score::{ScoreHead, is_scored, scored_class};
 use crate::weights::{Drawn, Read, Weights};
@@ -121,6 +121,27 @@ impl Model {
         let [n, e] = x_ne.dims();
         let logits = self.network.head(x_ne.slice([n - 1..n, 0..e]), &mut pass);
         logits.into_data_as::<f32>().try_to_vec::<f32>().expect("invariant: logits are f32")
+    }
+
+    /// The logits `[rows, vocabulary]` after those tokens `ids[n]` of several sequences that `rows` names, in its order; keys and
+    /// values go by way of `store`.
+    pub fn logits_at(&self, ids: &[u32], rows: &[u32], store: &mut dyn Store) -> Vec<f32> {
+        let mut observer = NoObserver;
+        let mut pass = Pass { store: Some(store), ..Pass::new(&mut observer) };
+        let x_ne = self.network.hidden(ids, 1, &mut pass);
+        if rows.is_empty() {
+            return Vec::new();
+        }
+        let logits = self.network.head(inkstone_nn::ops::embedding(x_ne, rows.into()), &mut pass);
+        logits.into_data_as::<f32>().try_to_vec::<f32>().expect("invariant: logits are f32")
+    }
+
+    /// The mean over the tokens of what the head reads (`[e]`): a vector of the whole text.
+    pub fn mean_hidden(&self, ids: &[u32]) -> Vec<f32> {
+        let mut observer = NoObserver;
+        let x_ne = self.network.hidden(ids, 1, &mut Pass::new(&mut observer));
+        let mean_e = x_ne.mean_dim(0);
+        mean_e.into_data_as::<f32>().try_to_vec::<f32>().expect("invariant: activations are f32")
     }
 
     /// The loss of predicting `labels[b, t]` (negative: none) at `ids[b, t]`.

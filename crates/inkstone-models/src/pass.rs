@@ -1,6 +1,7 @@
 //! What a forward pass may be given besides the ids: borders of documents, a cache, an observer.
 
 use burn::tensor::Tensor;
+use inkstone_nn::ops::Attention;
 
 /// One way through a model.
 pub struct Pass<'a> {
@@ -15,6 +16,8 @@ pub struct Pass<'a> {
     pub source: Option<Source<'a>>,
     /// Keys and values of the positions before; new ones are added. Only with one row.
     pub cache: Option<&'a mut Cache>,
+    /// Keys and values of tokens of several sequences, instead of a cache. Only with one row, and only in decoders.
+    pub store: Option<&'a mut dyn Store>,
     /// Who looks on.
     pub observer: &'a mut dyn Observer,
 }
@@ -26,6 +29,24 @@ pub struct Source<'a> {
     pub ids: &'a [u32],
     /// For each row the tokens that are no padding; `None`: all.
     pub lengths: Option<&'a [u32]>,
+}
+
+/// Keeps the keys and values of several sequences, whose tokens go through a model side by side.
+pub trait Store {
+    /// The position of each token of the pass in its sequence.
+    fn positions(&self) -> &[u32];
+
+    /// Keeps `k[1, n, g, d]` and `v[1, n, g, d]` of the pass's tokens in block `layer` of the model, and attends from
+    /// `q[1, n, h, d]` over each token's own sequence, to `[1, n, h, d]`.
+    fn attend(&mut self, layer: usize, q: Tensor<4>, kv: (Tensor<4>, Tensor<4>), how: &Attention) -> Tensor<4>;
+}
+
+/// Where one block of a model finds the keys and values before its own.
+pub(crate) enum Keys<'a> {
+    /// In the one sequence's cache.
+    Cached(&'a mut LayerCache),
+    /// In the store of many, at this block.
+    Stored(&'a mut dyn Store, usize),
 }
 
 /// Looks at named points inside a model, and may replace what is there.
@@ -59,7 +80,15 @@ impl Observer for NoObserver {
 impl<'a> Pass<'a> {
     /// A pass over whole rows, without a cache.
     pub fn new(observer: &'a mut dyn Observer) -> Self {
-        Self { starts: None, ends: None, segments: None, source: None, cache: None, observer }
+        Self { starts: None, ends: None, segments: None, source: None, cache: None, store: None, observer }
+    }
+
+    /// Where block `n` finds keys and values, if anywhere.
+    pub(crate) fn keys(&mut self, n: usize) -> Option<Keys<'_>> {
+        match &mut self.store {
+            Some(store) => Some(Keys::Stored(&mut **store, n)),
+            None => self.cache.as_deref_mut().map(|cache| Keys::Cached(cache.layer(n))),
+        }
     }
 
     /// Shows a value under a name that is made only when somebody looks.
@@ -99,6 +128,14 @@ impl Cache {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Forgets all positions from `length` on.
+    pub fn truncate(&mut self, length: usize) {
+        for layer in &mut self.layers {
+            layer.k.truncate(length * layer.row);
+            layer.v.truncate(length * layer.row);
+        }
     }
 
     /// Whether it holds the source of an encoder-decoder.

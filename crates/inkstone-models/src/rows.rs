@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
-use inkstone_nn::ops::{self, Attention, Mask};
+use inkstone_nn::ops::{self, Attention, Mask, RopeAngles};
 
-use crate::pass::{LayerCache, Pass, Source};
+use crate::pass::{Keys, Pass, Source};
 
 /// The rows of a pass: `batch` of `length` tokens, after `first` that the cache holds.
 #[derive(Debug, Clone)]
@@ -17,6 +17,8 @@ pub(crate) struct Rows {
     pub(crate) starts: Arc<[u32]>,
     /// For each token of an encoder the end of the keys that it may see; none: that of the row.
     ends: Option<Arc<[u32]>>,
+    /// The position of each token in its sequence, where they do not follow one another.
+    scattered: Option<Arc<[u32]>>,
 }
 
 impl Rows {
@@ -27,6 +29,7 @@ impl Rows {
             first: pass.cache.as_ref().map_or(0, |cache| cache.len()),
             starts: pass.starts.map_or_else(|| vec![0; n_ids].into(), Arc::from),
             ends: pass.ends.map(Arc::from),
+            scattered: pass.store.as_ref().map(|store| Arc::from(store.positions())),
         }
     }
 
@@ -34,7 +37,7 @@ impl Rows {
     pub(crate) fn source(source: &Source<'_>, batch: usize) -> Self {
         let (n, length) = (source.ids.len(), source.ids.len() / batch.max(1));
         let ends = |lengths: &[u32]| (0..n).map(|n| lengths[n / length]).collect();
-        Self { batch, length, first: 0, starts: vec![0; n].into(), ends: source.lengths.map(ends) }
+        Self { batch, length, first: 0, starts: vec![0; n].into(), ends: source.lengths.map(ends), scattered: None }
     }
 
     /// Attention to everything of the document, scaled by the root of the head's width.
@@ -45,8 +48,19 @@ impl Rows {
 
     /// The position of each token in its document, from 0.
     pub(crate) fn positions(&self) -> Arc<[u32]> {
+        if let Some(positions) = &self.scattered {
+            return Arc::clone(positions);
+        }
         let position = |(n, &start): (usize, &u32)| (self.first + n % self.length) as u32 - start;
         self.starts.iter().enumerate().map(position).collect()
+    }
+
+    /// The rotary angles of the tokens, given those from one position to the next.
+    pub(crate) fn angles(&self, frequencies: &[f32]) -> RopeAngles {
+        match &self.scattered {
+            Some(positions) => RopeAngles::at(positions, frequencies),
+            None => RopeAngles::of(self.first, self.length, frequencies),
+        }
     }
 
     /// Attention to everything before, scaled by the root of the head's width.
@@ -56,8 +70,11 @@ impl Rows {
 
     /// [`Self::causal`] to no more than `window` tokens, the own one included (arXiv:2310.06825, section 2).
     pub(crate) fn sliding(&self, head_width: usize, window: usize) -> Attention {
-        let start =
-            |(n, &start): (usize, &u32)| start.max((self.first + n % self.length + 1).saturating_sub(window) as u32);
+        let place = |n: usize| match &self.scattered {
+            Some(positions) => positions[n] as usize,
+            None => self.first + n % self.length,
+        };
+        let start = |(n, &start): (usize, &u32)| start.max((place(n) + 1).saturating_sub(window) as u32);
         let starts: Arc<[u32]> = self.starts.iter().enumerate().map(start).collect();
         Attention { starts, ..self.causal(head_width) }
     }
@@ -69,12 +86,13 @@ pub(crate) fn attend(
     q_bthd: Tensor<4>,
     (k_btgd, v_btgd): (Tensor<4>, Tensor<4>),
     how: &Attention,
-    cache: Option<&mut LayerCache>,
+    cache: Option<Keys<'_>>,
 ) -> Tensor<2> {
     let ([b, t, h, d], [_, _, g, _]) = (q_bthd.dims(), k_btgd.dims());
     let out_bthd = match cache {
         None => ops::attention(q_bthd, k_btgd, v_btgd, how),
-        Some(cache) => {
+        Some(Keys::Stored(store, layer)) => store.attend(layer, q_bthd, (k_btgd, v_btgd), how),
+        Some(Keys::Cached(cache)) => {
             ops::append(&mut cache.k, k_btgd);
             ops::append(&mut cache.v, v_btgd);
             ops::attention_over(q_bthd, (&cache.k, &cache.v), g, how)

@@ -24,7 +24,7 @@ use crate::ModelError;
 use crate::architecture::{Architecture, Dimensions, Kind};
 use crate::builder::{Builder, Shape};
 use crate::fields::{expect_sizes, expect_word};
-use crate::pass::{LayerCache, Pass, Source};
+use crate::pass::{Keys, LayerCache, Pass, Source};
 use crate::rows::{Rows, attend, heads_of};
 
 /// The fields of `config.json` that matter to the maths.
@@ -453,7 +453,7 @@ impl SelfPart {
         let (x_ne, h, Attention { q, k, v, o, .. }) =
             (self.layer_norm.forward(x_ne), config.num_heads, &self.SelfAttention);
         let heads = |part: &Projection| heads_of(part.forward(x_ne.clone()), rows, h);
-        o.forward(attend(heads(q), (heads(k), heads(v)), how, cache))
+        o.forward(attend(heads(q), (heads(k), heads(v)), how, cache.map(Keys::Cached)))
     }
 }
 

@@ -16,8 +16,8 @@ mod projection;
 pub use activation::Activation;
 pub use adapted::{Adapted, Change, LowRank, LowRankWeights, Scaled};
 pub use boxed::Boxed;
-pub use burn::tensor::{Device, Gradients, Tensor};
-pub use inkstone_kernels::{Gelu, Precision};
+pub use burn::tensor::{Device, Gradients, Tensor, TensorData};
+pub use inkstone_kernels::{Gelu, Precision, STEADY_ROWS};
 pub use layers::{Embedding, LayerNorm, RmsNorm, parameter};
 pub use parameters::{
     Gradient, train_only, update_parameters, update_trainable, visit_gradients, visit_parameters, visit_trainable,

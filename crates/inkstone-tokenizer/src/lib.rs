@@ -12,18 +12,21 @@
 //!
 //! Nothing here knows what a model is.
 
+mod bytes;
 mod chat;
 mod decoder;
 mod error;
 mod folder;
 mod specials;
 pub mod stages;
+mod stop;
 mod tokenizer;
 mod train;
 
-pub use chat::{CHATML, TRAINING_DATE};
+pub use chat::{CHATML, Prompt, TRAINING_DATE, Turn};
 pub use decoder::StreamDecoder;
 pub use error::TokenizerError;
 pub use stages::{TokenizerStage, TokensConfig, TokensStage};
+pub use stop::StopStrings;
 pub use tokenizer::Tokenizer;
 pub use train::{Algorithm, TokenizerConfig, train};

@@ -1,6 +1,7 @@
 //! The command line: clap types only.
 
 pub(crate) mod ngram;
+pub(crate) mod serve;
 pub(crate) mod word2vec;
 
 use std::path::PathBuf;
@@ -73,6 +74,11 @@ pub(crate) enum Command {
         after_help = "Example:\n  inkstone generate -m runs/shakespeare-char/model --prompt \"ROMEO:\" --max-new-tokens 200"
     )]
     Generate(Generate),
+    /// Serve models to programs (OpenAI's API) and to people (a web page)
+    #[command(
+        after_help = "Examples:\n  inkstone serve -m runs/quickstart/model          # then open http://127.0.0.1:8080\n  inkstone serve -m chat=runs/a/model -m runs/b/model --port 9000\n  inkstone serve -m runs/a/model --host 0.0.0.0 --api-key keys.txt --tls-cert cert.pem --tls-key key.pem"
+    )]
+    Serve(serve::Serve),
     /// Loss, perplexity and bits per byte of a model on a text
     #[command(after_help = "Example:\n  inkstone eval runs/shakespeare-char/model --text notes.txt --json")]
     Eval(Eval),
@@ -309,6 +315,8 @@ pub(crate) struct Bench {
 pub(crate) enum BenchCommand {
     /// Training steps of a LLaMA-style model on one batch of random tokens
     Train(BenchTrain),
+    /// Answers of a server, many at a time
+    Serve(serve::BenchServe),
     /// Matrix products and loops at training shapes, in percent of the processor's roof
     Kernels(BenchKernels),
 }

@@ -9,6 +9,7 @@ use inkstone_formats::FormatError;
 use inkstone_models::ModelError;
 use inkstone_recipe::RecipeError;
 use inkstone_recipe::fs::IoError;
+use inkstone_server::ServerError;
 use inkstone_tokenizer::TokenizerError;
 
 /// An error with a hint of the program's own.
@@ -44,6 +45,7 @@ fn hint_of_cause(cause: &(dyn Error + 'static)) -> Option<String> {
         .or_else(|| ask(cause, TokenizerError::hint))
         .or_else(|| ask(cause, ClassicError::hint))
         .or_else(|| ask(cause, EvalError::hint))
+        .or_else(|| ask(cause, |error: &ServerError| error.hint().map(str::to_owned)))
         .or_else(|| ask(cause, |error: &EngineError| error.hint().map(str::to_owned)))
         .or_else(|| ask(cause, |error: &ModelError| error.hint().map(str::to_owned)))
         .or_else(|| ask(cause, |error: &FormatError| error.hint().map(str::to_owned)))

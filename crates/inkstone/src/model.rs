@@ -8,7 +8,7 @@ use inkstone_classic::recurrent::{Network, State};
 use inkstone_engine::{NextToken, Sampling};
 use inkstone_models::Model;
 use inkstone_recipe::{Artifact, Store};
-use inkstone_tokenizer::Tokenizer;
+use inkstone_tokenizer::{StopStrings, Tokenizer};
 
 use crate::cli;
 use crate::hint::hinted;
@@ -153,19 +153,37 @@ fn adapter(text: &str) -> anyhow::Result<(&Path, f64)> {
 impl<M: GoesOn> Speaker<M> {
     /// The engine's settings: the command line's, else those of `generation_config.json`.
     pub(crate) fn sampling(&self, asked: &cli::Sampling) -> Sampling {
+        let defaults = self.defaults();
+        Sampling {
+            max_new_tokens: asked.max_new_tokens,
+            temperature: asked.temperature.unwrap_or(defaults.temperature),
+            top_k: asked.top_k.or(defaults.top_k),
+            top_p: asked.top_p.or(defaults.top_p),
+            min_p: asked.min_p,
+            repetition_penalty: asked.repetition_penalty,
+            seed: asked.seed,
+            ..defaults
+        }
+    }
+
+    /// The settings of `generation_config.json`.
+    pub(crate) fn defaults(&self) -> Sampling {
         let path = self.folder.join("generation_config.json");
         let config: serde_json::Value =
             std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
         let number = |name: &str| config.get(name).and_then(serde_json::Value::as_f64).map(|x| x as f32);
-        Sampling {
-            max_new_tokens: asked.max_new_tokens,
-            temperature: asked.temperature.or(number("temperature")).unwrap_or(0.7),
-            top_k: asked.top_k.or(number("top_k").map(|k| k as usize)),
-            top_p: asked.top_p.or(number("top_p")),
-            min_p: asked.min_p,
-            repetition_penalty: asked.repetition_penalty,
-            seed: asked.seed,
+        let defaults = Sampling {
+            temperature: number("temperature").unwrap_or(0.7),
+            top_k: number("top_k").map(|k| k as usize),
+            top_p: number("top_p"),
             stop_ids: self.tokenizer.stop_ids(),
+            ..Sampling::greedy()
+        };
+        // A file from elsewhere may say what makes no sense.
+        if defaults.validate().is_ok() {
+            defaults
+        } else {
+            Sampling { temperature: 0.7, stop_ids: self.tokenizer.stop_ids(), ..Sampling::greedy() }
         }
     }
 
@@ -178,7 +196,7 @@ impl<M: GoesOn> Speaker<M> {
         on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
     ) -> anyhow::Result<Spoken> {
         let mut decoder = self.tokenizer.decoder();
-        let mut stopper = Stopper::new(stop);
+        let mut stopper = StopStrings::new(stop);
         let mut text = String::new();
         let mut flow = ControlFlow::Continue(());
         let mut hand_out = |piece: &str, text: &mut String| {
@@ -191,7 +209,7 @@ impl<M: GoesOn> Speaker<M> {
             flow = hand_out(&piece, &mut text);
             if stopped { ControlFlow::Break(()) } else { flow }
         })?;
-        if flow.is_continue() && !stopper.stopped {
+        if flow.is_continue() && stopper.met().is_none() {
             let rest = decoder.finish().unwrap_or_default();
             let (mut piece, stopped) = stopper.push(&rest);
             if !stopped {
@@ -207,58 +225,4 @@ impl<M: GoesOn> Speaker<M> {
 pub(crate) struct Spoken {
     pub(crate) text: String,
     pub(crate) tokens: Vec<u32>,
-}
-
-/// Holds text back while it may be the beginning of a stop string.
-struct Stopper<'a> {
-    stop: &'a [String],
-    held: String,
-    stopped: bool,
-}
-
-impl<'a> Stopper<'a> {
-    fn new(stop: &'a [String]) -> Self {
-        Self { stop, held: String::new(), stopped: false }
-    }
-
-    /// The text that is safe to show, and whether a stop string was met behind it.
-    fn push(&mut self, piece: &str) -> (String, bool) {
-        self.held.push_str(piece);
-        let met =
-            self.stop.iter().filter(|stop| !stop.is_empty()).filter_map(|stop| self.held.find(stop.as_str())).min();
-        if let Some(at) = met {
-            self.held.truncate(at);
-            self.stopped = true;
-            return (std::mem::take(&mut self.held), true);
-        }
-        let safe = self.held.len() - self.longest_beginning();
-        let rest = self.held.split_off(safe);
-        (std::mem::replace(&mut self.held, rest), false)
-    }
-
-    /// Bytes at the end that may become a stop string.
-    fn longest_beginning(&self) -> usize {
-        let begins = |stop: &String, n: usize| stop.is_char_boundary(n) && self.held.ends_with(&stop[..n]);
-        self.stop.iter().filter_map(|stop| (1..stop.len()).rev().find(|&n| begins(stop, n))).max().unwrap_or(0)
-    }
-
-    fn rest(&mut self) -> String {
-        std::mem::take(&mut self.held)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Stopper;
-
-    #[test]
-    fn stop_strings_are_found_across_pieces_and_never_shown() {
-        let stop = ["\n\n".to_owned(), "砚台".to_owned()];
-        let mut stopper = Stopper::new(&stop);
-        assert_eq!(stopper.push("a\n"), ("a".into(), false));
-        assert_eq!(stopper.push("b砚"), ("\nb".into(), false));
-        assert_eq!(stopper.push("x"), ("砚x".into(), false));
-        assert_eq!(stopper.push("y砚"), ("y".into(), false));
-        assert_eq!(stopper.push("台z"), (String::new(), true));
-    }
 }

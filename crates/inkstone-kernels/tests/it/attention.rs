@@ -1,5 +1,6 @@
 use inkstone_kernels::{
-    AttentionGrads, AttentionSaved, AttentionShape, Precision, attention, attention_backward, reference,
+    AttentionGrads, AttentionSaved, AttentionShape, BLOCK_POSITIONS, PagedBlock, PagedQuery, PagedShape, Precision,
+    Stored, attention, attention_backward, paged_attention, reference,
 };
 
 use crate::{close, gradient_is, numbers};
@@ -104,4 +105,43 @@ fn a_document_does_not_see_the_one_before() {
     attention(&mut again, &mut lse, (&changed[0], &changed[1], &changed[2]), &starts, s);
     assert_eq!(out[16..], again[16..]);
     assert_ne!(out[..16], again[..16]);
+}
+
+/// Keys and values `[s, g, d]` as blocks.
+fn paged(shape: AttentionShape, (k, v): (&[f32], &[f32])) -> Vec<(Vec<f32>, Vec<f32>)> {
+    let AttentionShape { keys, kv_heads, head_dim: d, .. } = shape;
+    let place = |n: usize| (n / d / kv_heads, n / d % kv_heads, n % d);
+    let blank = vec![f32::NAN; kv_heads * d * BLOCK_POSITIONS];
+    let mut blocks = vec![(blank.clone(), blank); keys.div_ceil(BLOCK_POSITIONS)];
+    for (n, (k, v)) in k.iter().zip(v).enumerate() {
+        let (s, g, i) = place(n);
+        let (block, p) = (&mut blocks[s / BLOCK_POSITIONS], s % BLOCK_POSITIONS);
+        block.0[(g * d + i) * BLOCK_POSITIONS + p] = *k;
+        block.1[(g * BLOCK_POSITIONS + p) * d + i] = *v;
+    }
+    blocks
+}
+
+#[test]
+fn over_blocks_it_equals_the_reference() {
+    for s in [shape(1, 1, 1, 1, 1, 1), shape(1, 5, 70, 4, 2, 6), shape(1, 40, 40, 6, 2, 32), shape(1, 2, 600, 2, 1, 64)]
+    {
+        for separate in [false, true] {
+            let starts = starts(s, separate);
+            let (qkv, out, _) = run(s, &starts);
+            let blocks = paged(s, (&qkv[1], &qkv[2]));
+            let views: Vec<PagedBlock<'_>> =
+                blocks.iter().map(|(k, v)| PagedBlock { keys: Stored::F32(k), values: Stored::F32(v) }).collect();
+            let query = |(t, &start): (usize, &u32)| PagedQuery {
+                blocks: &views,
+                position: s.keys - s.queries + t,
+                start: start as usize,
+            };
+            let queries: Vec<PagedQuery<'_>> = starts.iter().enumerate().map(query).collect();
+            let heads = PagedShape { heads: s.heads, kv_heads: s.kv_heads, head_dim: s.head_dim, scale: s.scale };
+            let mut got = vec![f32::NAN; out.len()];
+            paged_attention(&mut got, &qkv[0], &queries, None, heads);
+            close(&got, &out, 2e-6);
+        }
+    }
 }

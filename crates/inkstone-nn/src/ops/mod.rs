@@ -110,6 +110,15 @@ impl RopeAngles {
         2 * self.half
     }
 
+    /// Angles of any positions, given those from one position to the next.
+    pub fn at(positions: &[u32], frequencies: &[f32]) -> Self {
+        let half = frequencies.len();
+        let angle = |n: usize| positions[n / half] as f32 * frequencies[n % half];
+        let (cos, sin): (Vec<f32>, Vec<f32>) =
+            (0..positions.len() * half).map(|n| (angle(n).cos(), angle(n).sin())).unzip();
+        Self { cos: cos.into(), sin: sin.into(), half }
+    }
+
     /// Angles of `length` positions from `first` on, given those from one position to the next.
     pub fn of(first: usize, length: usize, frequencies: &[f32]) -> Self {
         let half = frequencies.len();

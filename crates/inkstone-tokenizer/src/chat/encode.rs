@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use inkstone_corpus::chat::{Message, Role};
+use serde_json::{Map, Value};
 
 use super::date::Clock;
 use super::guard::Guard;
@@ -15,12 +16,56 @@ use crate::tokenizer::Tokenizer;
 /// Something that no template says by itself.
 const PROBE: &str = "砚池墨色";
 
+/// A conversation with everything that a template may be given.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Prompt {
+    /// The messages.
+    pub turns: Vec<Turn>,
+    /// Variables beside them, such as `tools`.
+    pub variables: Map<String, Value>,
+    /// Whether the last message is to be gone on with, instead of answered.
+    pub goes_on: bool,
+}
+
+/// All texts in a value.
+fn strings<'a>(value: &'a Value, texts: &mut Vec<&'a str>) {
+    match value {
+        Value::String(text) => texts.push(text),
+        Value::Array(all) => all.iter().for_each(|value| strings(value, texts)),
+        Value::Object(map) => map.iter().for_each(|(key, value)| {
+            texts.push(key);
+            strings(value, texts);
+        }),
+        _ => {}
+    }
+}
+
 /// A token and the bytes of the rendered text that it stands for.
 type Placed = (u32, Range<usize>);
 
 impl Tokenizer {
     pub(crate) fn render_text(&self, messages: &[Message], prompt: bool) -> Result<String> {
         Ok(self.render(messages, prompt, Clock::Now)?.0.text)
+    }
+
+    /// The ids of a conversation with everything that a template may be given; as
+    /// [`encode_chat`](Tokenizer::encode_chat) in all else.
+    ///
+    /// # Errors
+    /// As [`encode_chat`](Tokenizer::encode_chat).
+    pub fn encode_prompt(&self, prompt: &Prompt) -> Result<Vec<u32>> {
+        let (mut rendered, guard) =
+            self.render_turns(&prompt.turns, (!prompt.goes_on, &prompt.variables), Clock::Now)?;
+        if prompt.goes_on {
+            let last = prompt.turns.last().map_or("", |turn| turn.content.trim_end());
+            if let Some(at) = rendered.text.rfind(last).filter(|_| !last.is_empty()) {
+                let end = at + last.len();
+                rendered.text.truncate(end);
+                rendered.guarded.retain(|&at| at < end);
+            }
+        }
+        let placed = self.place(&rendered, &guard)?;
+        Ok(placed.into_iter().map(|(id, _)| id).collect())
     }
 
     pub(crate) fn encode_rendered(&self, messages: &[Message], prompt: bool) -> Result<Vec<u32>> {
@@ -65,15 +110,48 @@ impl Tokenizer {
     }
 
     fn render(&self, messages: &[Message], prompt: bool, clock: Clock) -> Result<(Rendered, Guard)> {
+        let turns: Vec<Turn> = messages.iter().map(Turn::from).collect();
+        self.render_turns(&turns, (prompt, &Map::new()), clock)
+    }
+
+    fn render_turns(
+        &self,
+        turns: &[Turn],
+        (prompt, variables): (bool, &Map<String, Value>),
+        clock: Clock,
+    ) -> Result<(Rendered, Guard)> {
         let template = self.chat()?;
-        let contents = messages.iter().map(|message| message.content.as_str());
-        let mut guard = Guard::new(contents.chain([template.source()]));
-        let turns: Vec<Turn> = messages
+        let mut texts: Vec<&str> = vec![template.source()];
+        for turn in turns {
+            texts.extend([turn.role.as_str(), turn.content.as_str()]);
+            turn.extra.values().for_each(|value| strings(value, &mut texts));
+        }
+        variables.values().for_each(|value| strings(value, &mut texts));
+        let mut guard = Guard::new(texts.into_iter());
+        let turns: Vec<Turn> = turns
             .iter()
-            .map(|message| Turn { content: guard.protect(&message.content, &self.specials), role: message.role })
+            .map(|turn| Turn {
+                role: guard.protect(&turn.role, &self.specials),
+                content: guard.protect(&turn.content, &self.specials),
+                extra: self.protect_all(&turn.extra, &mut guard),
+            })
             .collect();
-        let rendered = template.render(&turns, prompt, clock)?;
+        let variables = self.protect_all(variables, &mut guard);
+        let rendered = template.render(&turns, (prompt, &variables), clock)?;
         Ok((Rendered::new(&rendered, &guard), guard))
+    }
+
+    fn protect_all(&self, map: &Map<String, Value>, guard: &mut Guard) -> Map<String, Value> {
+        map.iter().map(|(key, value)| (guard.protect(key, &self.specials), self.protect(value, guard))).collect()
+    }
+
+    fn protect(&self, value: &Value, guard: &mut Guard) -> Value {
+        match value {
+            Value::String(text) => guard.protect(text, &self.specials).into(),
+            Value::Array(all) => all.iter().map(|value| self.protect(value, guard)).collect(),
+            Value::Object(map) => Value::Object(self.protect_all(map, guard)),
+            other => other.clone(),
+        }
     }
 
     /// Where the assistant speaks, by a template without marks: what each of its messages adds

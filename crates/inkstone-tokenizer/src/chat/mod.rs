@@ -14,7 +14,9 @@ mod python;
 mod rendered;
 mod template;
 
+pub use encode::Prompt;
 pub(crate) use template::ChatTemplate;
+pub use template::Turn;
 
 /// The default chat template, `ChatML`, with marks around what the assistant says.
 pub const CHATML: &str = include_str!("chatml.jinja");

@@ -2,9 +2,9 @@
 
 use std::io::{self, Write};
 
-use inkstone_corpus::chat::Role;
+use inkstone_corpus::chat::{Message, Role};
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::Kwargs;
+use minijinja::value::{Kwargs, Serde};
 use minijinja::{Environment, Error, ErrorKind, Value};
 use serde_json::Map;
 
@@ -31,21 +31,34 @@ pub(crate) struct ChatTemplate {
 }
 
 /// A message as templates see it.
-#[derive(Debug, Clone)]
-pub(super) struct Turn {
-    pub role: Role,
+#[derive(Debug, Clone, PartialEq)]
+pub struct Turn {
+    /// Who speaks: `system`, `user`, `assistant`, `tool`, or whatever else a template knows.
+    pub role: String,
+    /// What is said.
     pub content: String,
+    /// Further fields, such as `tool_calls`, `tool_call_id` and `name`.
+    pub extra: Map<String, serde_json::Value>,
 }
 
-impl Turn {
-    fn value(&self) -> Value {
-        let role = match self.role {
+impl From<&Message> for Turn {
+    fn from(message: &Message) -> Self {
+        let role = match message.role {
             Role::System => "system",
             Role::User => "user",
             Role::Assistant => "assistant",
             Role::Tool => "tool",
         };
-        Value::from_pairs([("role", role), ("content", self.content.as_str())])
+        Self { role: role.to_owned(), content: message.content.clone(), extra: Map::new() }
+    }
+}
+
+impl Turn {
+    fn value(&self) -> Value {
+        let own = [("role", self.role.as_str()), ("content", self.content.as_str())];
+        let own = own.map(|(key, text)| (key, Value::from(text)));
+        let extra = self.extra.iter().map(|(key, value)| (key.as_str(), Value::from(Serde(value.clone()))));
+        Value::from_pairs(own.into_iter().chain(extra).collect::<Vec<_>>())
     }
 }
 
@@ -89,7 +102,14 @@ impl ChatTemplate {
     }
 
     /// Renders; what the assistant says stands between [`START`] and [`END`] if the template marks it.
-    pub(super) fn render(&self, turns: &[Turn], prompt: bool, clock: Clock) -> Result<String> {
+    ///
+    /// `extra` are variables beside the usual ones, such as `tools`.
+    pub(super) fn render(
+        &self,
+        turns: &[Turn],
+        (prompt, extra): (bool, &Map<String, serde_json::Value>),
+        clock: Clock,
+    ) -> Result<String> {
         let environment = &self.environments[usize::from(clock == Clock::Training)];
         let wrong = |error: Error| template_error(&self.name, &error);
         let mut variables: Vec<(&str, Value)> = vec![
@@ -100,6 +120,8 @@ impl ChatTemplate {
         ];
         let tokens = self.tokens.iter();
         variables.extend(tokens.map(|(key, token)| (key.as_str(), Value::from(token.as_str()))));
+        // The last of two values of one name counts.
+        variables.extend(extra.iter().map(|(key, value)| (key.as_str(), Value::from(Serde(value.clone())))));
         let template = environment.get_template("chat").map_err(wrong)?;
         let mut output = Bounded(Vec::new());
         let rendered = template.render_captured_to(Value::from_pairs(variables), &mut output);

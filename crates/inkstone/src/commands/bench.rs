@@ -17,6 +17,7 @@ use crate::printer::{Printer, bytes, thousands};
 pub(crate) fn bench(args: &Bench, printer: &Printer) -> anyhow::Result<ExitCode> {
     match &args.what {
         BenchCommand::Train(args) => train(args, printer),
+        BenchCommand::Serve(args) => super::bench_serve::bench_serve(args, printer),
         BenchCommand::Kernels(args) => kernels(args, printer),
     }
 }

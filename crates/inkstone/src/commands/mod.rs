@@ -1,6 +1,7 @@
 //! One function per verb.
 
 mod bench;
+mod bench_serve;
 mod chat;
 mod debug;
 mod diff;
@@ -15,6 +16,7 @@ mod new;
 mod ngram;
 mod plan;
 mod run;
+mod serve;
 mod show;
 mod verify;
 mod word2vec;
@@ -38,6 +40,7 @@ pub(crate) fn dispatch(cli: Cli, printer: &Printer) -> anyhow::Result<ExitCode> 
         Command::Diff(args) => diff::diff(&args, runs, printer),
         Command::Chat(args) => chat::chat(&args, runs, printer),
         Command::Generate(args) => generate::generate(&args, runs, printer),
+        Command::Serve(args) => serve::serve(&args, runs, printer),
         Command::Eval(args) => eval::eval(&args, runs, printer),
         Command::Merge(args) => merge::merge(&args, runs, printer),
         Command::Word2Vec(args) => word2vec::word2vec(&args, runs, printer),

@@ -9,5 +9,6 @@ mod input;
 mod kill;
 mod ngram;
 mod recipe;
+mod serve;
 mod support;
 mod verbs;

@@ -1,0 +1,7 @@
+//! The engine against plain generation.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod features;
+mod paging;
+mod sameness;
+mod support;

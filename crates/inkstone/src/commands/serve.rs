@@ -1,0 +1,99 @@
+//! `inkstone serve`.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use inkstone_engine::{CachePrecision, Limits};
+use inkstone_server::{KeyLimits, Keys, Loaded, ServerError, Settings};
+
+use crate::cli::serve::{self, Serve};
+use crate::model;
+use crate::printer::Printer;
+
+pub(crate) fn serve(args: &Serve, runs: &Path, printer: &Printer) -> anyhow::Result<ExitCode> {
+    log_to_stderr(args.log_json);
+    let settings = settings(args)?;
+    let scheme = if args.tls_cert.is_some() { "https" } else { "http" };
+    let (references, runs) = (args.models.clone(), runs.to_owned());
+    let load = move || references.iter().map(|reference| load_one(reference, &runs)).collect();
+    let listening = |address: SocketAddr| printer.talk(&format!("listening on {scheme}://{address}"));
+    let (told, stop) = tokio::sync::oneshot::channel();
+    let told = std::sync::Mutex::new(Some(told));
+    ctrlc::set_handler(move || {
+        let told = told.lock().ok().and_then(|mut told| told.take());
+        match told {
+            // The server may be gone already.
+            Some(told) => drop(told.send(())),
+            // The second time there is no patience left.
+            None => std::process::abort(),
+        }
+    })?;
+    inkstone_server::serve(settings, load, listening, async {
+        let _ = stop.await;
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn settings(args: &Serve) -> Result<Settings, ServerError> {
+    let limits = KeyLimits { per_minute: args.requests_per_minute, concurrent: args.concurrent };
+    Ok(Settings {
+        address: SocketAddr::new(args.host, args.port),
+        keys: match &args.api_key {
+            Some(path) => Keys::read(path, limits)?,
+            None => Keys::open(limits),
+        },
+        tls: args.tls_cert.clone().zip(args.tls_key.clone()),
+        cors: args.cors.clone(),
+        body_bytes: args.body_limit.saturating_mul(1 << 20),
+        answer_time: Duration::from_secs(args.timeout),
+        connections: 4096,
+        grace: Duration::from_secs(args.grace),
+        engine: Limits {
+            cache_bytes: args.cache_memory as usize * (1 << 20),
+            cache_precision: match args.cache_precision {
+                serve::CachePrecision::F32 => CachePrecision::F32,
+                serve::CachePrecision::Bf16 => CachePrecision::Bf16,
+                serve::CachePrecision::Int8 => CachePrecision::Int8,
+            },
+            running: args.parallel,
+            waiting: args.queue,
+            pass_tokens: args.chunk,
+            draft_tokens: args.draft,
+        },
+    })
+}
+
+/// `NAME=MODEL`, or a model whose reference is its name.
+fn load_one(reference: &str, runs: &Path) -> anyhow::Result<Loaded> {
+    let (name, reference) = match reference.split_once('=') {
+        Some((name, reference)) if !Path::new(&format!("{name}={reference}")).exists() => (name.to_owned(), reference),
+        _ => (name_of(reference, runs), reference),
+    };
+    let speaker = model::load(reference, runs)?;
+    let defaults = speaker.defaults();
+    Ok(Loaded { name, model: speaker.model, tokenizer: speaker.tokenizer, defaults })
+}
+
+/// A model below the folder of runs is called by recipe and stage; any other one by its folder.
+fn name_of(reference: &str, runs: &Path) -> String {
+    let path = Path::new(reference);
+    match path.strip_prefix(runs) {
+        Ok(below) => below.to_string_lossy().into_owned(),
+        Err(_) if path.exists() => {
+            path.file_name().map_or(reference.into(), |name| name.to_string_lossy().into_owned())
+        }
+        Err(_) => reference.to_owned(),
+    }
+}
+
+fn log_to_stderr(json: bool) {
+    let plain = tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false);
+    let plain = plain.with_max_level(tracing::Level::INFO).with_ansi(false);
+    if json {
+        plain.json().init();
+    } else {
+        plain.init();
+    }
+}
