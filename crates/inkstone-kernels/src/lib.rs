@@ -24,6 +24,7 @@ mod logistic;
 mod norm;
 mod number;
 mod product;
+pub mod quantised;
 mod recurrent;
 mod reduce;
 pub mod reference;
