@@ -27,6 +27,7 @@ pub const TARGETS: &[Target] = &[
     formats::SAFETENSORS,
     formats::INDEX,
     formats::TORCH,
+    formats::GGUF,
     formats::CONFIG,
     formats::EVENTS,
     recipe::RECIPE,
