@@ -13,10 +13,11 @@ mod projection;
 
 pub use activation::Activation;
 pub use burn::tensor::{Device, Gradients, Tensor};
+pub use inkstone_kernels::quantised::{BlockFormat, Packed};
 pub use inkstone_kernels::{Gelu, Precision};
-pub use layers::{Embedding, LayerNorm, RmsNorm, parameter};
+pub use layers::{Blocks, Embedding, LayerNorm, QuantisedTable, RmsNorm, Table, parameter};
 pub use parameters::{Gradient, update_parameters, visit_gradients, visit_parameters};
-pub use projection::{Conv1d, Dense, Projection, ProjectionWeights};
+pub use projection::{Conv1d, Dense, Projection, ProjectionWeights, Quantised};
 
 /// The CPU, without a graph: for inference.
 pub fn device() -> Device {

@@ -1,8 +1,11 @@
 //! [`Projection`]: the one seam between a model and its matrix products.
 
+use std::sync::Arc;
+
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 use inkstone_kernels::Precision;
+use inkstone_kernels::quantised::Packed;
 
 use crate::layers::parameter;
 use crate::ops;
@@ -15,6 +18,8 @@ pub enum Projection {
     Dense(Dense),
     /// A weight `[inputs, outputs]`.
     Conv1d(Conv1d),
+    /// A frozen weight in blocks of few bits.
+    Quantised(Quantised),
 }
 
 /// The numbers of a projection.
@@ -52,6 +57,16 @@ pub struct Conv1d {
     precision: Bits,
 }
 
+/// `y = x Wᵀ + b` with a weight that is not trained, in blocks of few bits. Products round `x` to eight bits and leave no graph.
+#[derive(Module, Debug)]
+pub struct Quantised {
+    /// `[outputs, inputs]`.
+    #[module(skip)]
+    weight: Arc<Packed>,
+    /// `[outputs]`.
+    bias: Option<Param<Tensor<1>>>,
+}
+
 /// [`Precision`] as a constant of a module.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bits(pub(crate) Precision);
@@ -71,11 +86,19 @@ impl Projection {
         Self::Conv1d(Conv1d { weight: parameter(weight, [inputs, outputs], device), bias, precision: Bits(precision) })
     }
 
+    /// A projection with a weight in blocks.
+    pub fn quantised(weight: Packed, bias: Option<Vec<f32>>, device: &Device) -> Self {
+        let [outputs, _] = weight.shape();
+        let bias = bias.map(|bias| parameter(bias, [outputs], device));
+        Self::Quantised(Quantised { weight: Arc::new(weight), bias })
+    }
+
     /// Precision of the product's operands.
     pub fn precision(&self) -> Precision {
         match self {
             Self::Dense(dense) => dense.precision.0,
             Self::Conv1d(conv) => conv.precision.0,
+            Self::Quantised(_) => Precision::F32,
         }
     }
 
@@ -94,6 +117,7 @@ impl Projection {
         let (y, bias) = match self {
             Self::Dense(dense) => (ops::linear(x, dense.weight.val(), dense.precision.0), &dense.bias),
             Self::Conv1d(conv) => (ops::conv1d(x, conv.weight.val(), conv.precision.0), &conv.bias),
+            Self::Quantised(quantised) => (ops::quantised_linear(x, &quantised.weight), &quantised.bias),
         };
         match bias {
             Some(bias) => ops::add_bias(y, bias.val()),
@@ -106,6 +130,9 @@ impl Projection {
         let (weight, inputs) = match self {
             Self::Dense(dense) => (dense.weight.val(), 1),
             Self::Conv1d(conv) => (conv.weight.val(), 0),
+            Self::Quantised(quantised) => {
+                return Tensor::from_data(quantised.weight.row_norms().as_slice(), &crate::device());
+            }
         };
         (weight.clone() * weight).sum_dim(inputs).sqrt().flatten(0, 1)
     }

@@ -9,7 +9,7 @@
 use rayon::prelude::*;
 
 use super::parts::Parts;
-use super::{BlockFormat, Layout};
+use super::{BlockFormat, Layout, portable};
 
 /// Outputs of a panel.
 pub(super) const PANEL: usize = 16;
@@ -116,6 +116,20 @@ impl Packed {
     /// Memory of the numbers, in bytes.
     pub fn bytes(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// The length of the weights of each output.
+    pub fn row_norms(&self) -> Vec<f32> {
+        let layout = PanelLayout::of(self.format);
+        let (panels, panel_bytes) = self.panels();
+        let squares = panels.par_chunks(panel_bytes.max(1)).flat_map_iter(|panel| {
+            let mut sums = [0.0_f64; PANEL];
+            panel.chunks_exact(layout.bytes).for_each(|block| portable::add_squares(block, &layout, &mut sums));
+            sums
+        });
+        let mut norms: Vec<f32> = squares.map(|sum| sum.sqrt() as f32).collect();
+        norms.resize(self.outputs, 0.0);
+        norms
     }
 
     /// The panels, and the length of each.

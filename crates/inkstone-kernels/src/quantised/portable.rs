@@ -56,8 +56,7 @@ fn scales(block: &[u8], layout: &PanelLayout, g: usize) -> ([f32; PANEL], [f32; 
 fn sums(integers: &[u8], nibble: bool, quads: &[[i8; QUAD]], start: i32) -> [i32; PANEL] {
     let mut sums = [start; PANEL];
     for (n, quad) in quads.iter().enumerate() {
-        let (at, shift, mask) =
-            if nibble { (n / 2 * PANEL * QUAD, n % 2 * 4, 15) } else { (n * PANEL * QUAD, 0, 255) };
+        let (at, shift, mask) = quad_at(n, nibble);
         for (sum, u) in sums.iter_mut().zip(integers[at..].as_chunks::<QUAD>().0) {
             for (u, &q) in u.iter().zip(quad) {
                 *sum += i32::from(u >> shift & mask) * i32::from(q);
@@ -65,4 +64,27 @@ fn sums(integers: &[u8], nibble: bool, quads: &[[i8; QUAD]], start: i32) -> [i32
         }
     }
     sums
+}
+
+/// Where in a group its quad `n` lies, and which bits are its own.
+fn quad_at(n: usize, nibble: bool) -> (usize, usize, u8) {
+    if nibble { (n / 2 * PANEL * QUAD, n % 2 * 4, 15) } else { (n * PANEL * QUAD, 0, 255) }
+}
+
+/// Adds the squares of each output's numbers in a block.
+pub(super) fn add_squares(block: &[u8], layout: &PanelLayout, sums: &mut [f64; PANEL]) {
+    for g in 0..layout.groups {
+        let (scales, offsets) = scales(block, layout, g);
+        let integers = &block[layout.integers_at + g * layout.integers_bytes..][..layout.integers_bytes];
+        for n in 0..layout.group / QUAD {
+            let (at, shift, mask) = quad_at(n, layout.nibble);
+            for (lane, quad) in integers[at..].as_chunks::<QUAD>().0[..PANEL].iter().enumerate() {
+                for u in quad {
+                    let steps = f32::from(u >> shift & mask) - f32::from(layout.zero);
+                    let value = f64::from(scales[lane] * steps + offsets[lane]);
+                    sums[lane] += value * value;
+                }
+            }
+        }
+    }
 }

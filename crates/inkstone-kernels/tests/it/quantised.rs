@@ -97,6 +97,10 @@ fn exact_rows(rows: usize, inputs: usize) -> Vec<f32> {
     x
 }
 
+fn norm(row: &[f32]) -> f32 {
+    row.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt() as f32
+}
+
 /// Blocks of a format, from the fixture over and over.
 fn some_blocks(format: BlockFormat, [outputs, inputs]: [usize; 2]) -> Vec<u8> {
     let blocks = fixture(&format!("{}.blocks", format.name()));
@@ -117,6 +121,8 @@ fn products_are_those_of_the_numbers_that_blocks_stand_for() {
             quantised_linear(&mut got, &x, &packed, rows);
             let expected =
                 reference::linear(&x, &values_of(format, &blocks), LinearShape { rows, inputs, outputs });
+            let norms = values_of(format, &blocks).chunks_exact(inputs).map(norm).collect::<Vec<_>>();
+            crate::close(&packed.row_norms(), &norms, 1e-5);
             let largest = expected.iter().fold(0.0_f32, |most, y| most.max(y.abs()));
             for (got, expected) in got.iter().zip(&expected) {
                 assert!((got - expected).abs() < largest * 1e-5, "{}: {got}, expected {expected}", format.name());

@@ -15,6 +15,7 @@ mod fused;
 mod gelu;
 mod gradients;
 mod layer_norm;
+mod quantised;
 mod stored;
 
 use std::sync::{Arc, Mutex};
@@ -33,6 +34,7 @@ pub use bias::add_bias;
 pub use conv1d::conv1d;
 pub use gelu::gelu;
 pub use layer_norm::layer_norm;
+pub use quantised::quantised_linear;
 
 /// Whether a device is the CPU that our kernels run on.
 fn is_cpu(device: &Device) -> bool {
