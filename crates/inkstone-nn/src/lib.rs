@@ -7,6 +7,7 @@
 
 mod activation;
 mod layers;
+mod moments;
 pub mod ops;
 mod parameters;
 mod projection;
@@ -16,8 +17,9 @@ pub use burn::tensor::{Device, Gradients, Tensor};
 pub use inkstone_kernels::quantised::{BlockFormat, Packed};
 pub use inkstone_kernels::{Gelu, Precision};
 pub use layers::{Blocks, Embedding, LayerNorm, QuantisedTable, RmsNorm, Table, parameter};
+pub use moments::Moments;
 pub use parameters::{Gradient, update_parameters, visit_gradients, visit_parameters};
-pub use projection::{Conv1d, Dense, Projection, ProjectionWeights, Quantised};
+pub use projection::{Conv1d, Dense, Projection, ProjectionWeights, Quantised, Watched};
 
 /// The CPU, without a graph: for inference.
 pub fn device() -> Device {

@@ -8,7 +8,9 @@ use inkstone_kernels::Precision;
 use inkstone_kernels::quantised::Packed;
 
 use crate::layers::parameter;
+use crate::moments::Moments;
 use crate::ops;
+use crate::parameters::with_values;
 
 /// The product with a weight, `x[n, inputs]` to `[n, outputs]`. A model holds projections and does not know of which kind;
 /// whoever builds the model chooses.
@@ -20,6 +22,8 @@ pub enum Projection {
     Conv1d(Conv1d),
     /// A frozen weight in blocks of few bits.
     Quantised(Quantised),
+    /// A projection whose inputs are summed up.
+    Watched(Watched),
 }
 
 /// The numbers of a projection.
@@ -67,6 +71,16 @@ pub struct Quantised {
     bias: Option<Param<Tensor<1>>>,
 }
 
+/// A projection that notes what goes into it, for those who want to change its weight without changing what it does. Its parameters are out of
+/// sight.
+#[derive(Module, Debug)]
+pub struct Watched {
+    #[module(skip)]
+    projection: Arc<Projection>,
+    #[module(skip)]
+    moments: Arc<Moments>,
+}
+
 /// [`Precision`] as a constant of a module.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bits(pub(crate) Precision);
@@ -93,12 +107,19 @@ impl Projection {
         Self::Quantised(Quantised { weight: Arc::new(weight), bias })
     }
 
+    /// The same projection, its inputs added to `moments`.
+    #[must_use]
+    pub fn watched(self, moments: Arc<Moments>) -> Self {
+        Self::Watched(Watched { projection: Arc::new(self), moments })
+    }
+
     /// Precision of the product's operands.
     pub fn precision(&self) -> Precision {
         match self {
             Self::Dense(dense) => dense.precision.0,
             Self::Conv1d(conv) => conv.precision.0,
             Self::Quantised(_) => Precision::F32,
+            Self::Watched(watched) => watched.projection.precision(),
         }
     }
 
@@ -118,6 +139,10 @@ impl Projection {
             Self::Dense(dense) => (ops::linear(x, dense.weight.val(), dense.precision.0), &dense.bias),
             Self::Conv1d(conv) => (ops::conv1d(x, conv.weight.val(), conv.precision.0), &conv.bias),
             Self::Quantised(quantised) => (ops::quantised_linear(x, &quantised.weight), &quantised.bias),
+            Self::Watched(watched) => {
+                with_values(x.clone(), |x| watched.moments.add(x));
+                return watched.projection.forward(x);
+            }
         };
         match bias {
             Some(bias) => ops::add_bias(y, bias.val()),
@@ -130,6 +155,7 @@ impl Projection {
         let (weight, inputs) = match self {
             Self::Dense(dense) => (dense.weight.val(), 1),
             Self::Conv1d(conv) => (conv.weight.val(), 0),
+            Self::Watched(watched) => return watched.projection.row_norms(),
             Self::Quantised(quantised) => {
                 return Tensor::from_data(quantised.weight.row_norms().as_slice(), &crate::device());
             }
