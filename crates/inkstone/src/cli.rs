@@ -1,5 +1,6 @@
 //! The command line: clap types only.
 
+pub(crate) mod compress;
 pub(crate) mod ngram;
 pub(crate) mod word2vec;
 
@@ -76,6 +77,16 @@ pub(crate) enum Command {
     /// Loss, perplexity and bits per byte of a model on a text
     #[command(after_help = "Example:\n  inkstone eval runs/shakespeare-char/model --text notes.txt --json")]
     Eval(Eval),
+    /// Make a model smaller: weights of few bits in a GGUF file, and a table of what it costs
+    #[command(
+        after_help = "Examples:\n  inkstone quantize runs/quickstart/model --to q8_0\n  inkstone quantize runs/quickstart/model --to q4_k --method gptq --calibrate train.txt --text test.txt\n  inkstone chat -m model-q4_k.gguf"
+    )]
+    Quantize(compress::Quantize),
+    /// A model folder as a GGUF file, or the other way round
+    #[command(
+        after_help = "Examples:\n  inkstone convert runs/quickstart/model -o model.gguf\n  inkstone convert model.gguf -o model-folder"
+    )]
+    Convert(compress::Convert),
     /// Word vectors: learn them, ask them, draw them
     #[command(name = "word2vec")]
     Word2Vec(word2vec::Word2Vec),
@@ -87,7 +98,7 @@ pub(crate) enum Command {
     Ngram(ngram::Ngram),
     /// Measure how fast this machine trains and computes
     #[command(
-        after_help = "Examples:\n  inkstone bench train --precision bf16\n  inkstone bench train --hidden-size 768 --layers 12 --heads 12 --batch 4 --context 512 --json\n  INKSTONE_ISA=avx2 inkstone bench kernels"
+        after_help = "Examples:\n  inkstone bench train --precision bf16\n  inkstone bench train --hidden-size 768 --layers 12 --heads 12 --batch 4 --context 512 --json\n  INKSTONE_ISA=avx2 inkstone bench kernels\n  inkstone bench decode -m model-q4_k.gguf --threads 2"
     )]
     Bench(Bench),
     /// For the project's own checks
@@ -184,7 +195,7 @@ pub(crate) struct Diff {
 
 #[derive(Debug, Args)]
 pub(crate) struct Model {
-    /// A model folder, recipe/stage, or the beginning of an id
+    /// A model folder, a .gguf file, recipe/stage, or the beginning of an id
     pub(crate) model: String,
     /// For machines
     #[arg(long)]
@@ -222,7 +233,7 @@ pub(crate) struct Sampling {
 
 #[derive(Debug, Args)]
 pub(crate) struct Chat {
-    /// A model folder, recipe/stage, or the beginning of an id
+    /// A model folder, a .gguf file, recipe/stage, or the beginning of an id
     #[arg(short, long, value_name = "MODEL")]
     pub(crate) model: String,
     /// Answer this once and stop
@@ -237,7 +248,7 @@ pub(crate) struct Chat {
 
 #[derive(Debug, Args)]
 pub(crate) struct Generate {
-    /// A model folder, recipe/stage, or the beginning of an id
+    /// A model folder, a .gguf file, recipe/stage, or the beginning of an id
     #[arg(short, long, value_name = "MODEL")]
     pub(crate) model: String,
     /// What to go on from
@@ -252,7 +263,7 @@ pub(crate) struct Generate {
 
 #[derive(Debug, Args)]
 pub(crate) struct Eval {
-    /// A model folder, recipe/stage, or the beginning of an id
+    /// A model folder, a .gguf file, recipe/stage, or the beginning of an id
     pub(crate) model: String,
     /// A UTF-8 text file
     #[arg(long, value_name = "FILE")]
@@ -278,6 +289,10 @@ pub(crate) struct Bench {
 pub(crate) enum BenchCommand {
     /// Training steps of a LLaMA-style model on one batch of random tokens
     Train(BenchTrain),
+    /// Tokens that a model makes one after the other
+    Decode(compress::BenchModel),
+    /// Tokens of a prompt that a model reads at once
+    Prefill(compress::BenchModel),
     /// Matrix products and loops at training shapes, in percent of the processor's roof
     Kernels(BenchKernels),
 }

@@ -7,9 +7,11 @@
 mod calibrate;
 mod cholesky;
 mod gptq;
+mod judge;
 mod target;
 
 pub use calibrate::{Calibration, Statistics, calibrate};
+pub use judge::{Judgement, judge};
 pub use target::Target;
 
 use inkstone_nn::BlockFormat;

@@ -1,6 +1,7 @@
 //! One function per verb.
 
 mod bench;
+mod bench_model;
 mod chat;
 mod debug;
 mod diff;
@@ -13,6 +14,7 @@ mod ls;
 mod new;
 mod ngram;
 mod plan;
+mod quantize;
 mod run;
 mod show;
 mod verify;
@@ -38,11 +40,13 @@ pub(crate) fn dispatch(cli: Cli, printer: &Printer) -> anyhow::Result<ExitCode> 
         Command::Chat(args) => chat::chat(&args, runs, printer),
         Command::Generate(args) => generate::generate(&args, runs, printer),
         Command::Eval(args) => eval::eval(&args, runs, printer),
+        Command::Quantize(args) => quantize::quantize(&args, runs, printer),
+        Command::Convert(args) => quantize::convert(&args, runs, printer),
         Command::Word2Vec(args) => word2vec::word2vec(&args, runs, printer),
         Command::Info(args) => info::info(&args, runs, printer),
         Command::Doctor(args) => doctor::doctor(&args, printer),
         Command::Ngram(args) => ngram::ngram(&args, printer),
-        Command::Bench(args) => bench::bench(&args, printer),
+        Command::Bench(args) => bench::bench(&args, runs, printer),
         Command::Debug(args) => debug::debug(&args, runs, printer),
     }
 }
