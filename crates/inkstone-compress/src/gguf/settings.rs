@@ -176,6 +176,14 @@ fn add_implied(
     if names.architecture == "baichuan" && config.get("max_position_embeddings").is_none_or(Value::is_null) {
         entries.push((MAX_BIAS.to_owned(), GgufValue::F32(8.0)));
     }
+    if config.get("use_sliding_window").and_then(Value::as_bool) == Some(true) {
+        return Err(CompressError::Entry {
+            path: path.to_owned(),
+            key: "use_sliding_window".into(),
+            got: "true".into(),
+            expected: "false: a window on some blocks alone has no entry in GGUF",
+        });
+    }
     let scaling = config.get("rope_parameters").or(config.get("rope_scaling"));
     let kind = scaling.and_then(|scaling| scaling.get("rope_type").or(scaling.get("type"))).and_then(Value::as_str);
     match kind {
