@@ -55,7 +55,8 @@ impl Tokenizer {
     pub fn from_parts(path: &Path, json: &[u8], config: Map<String, Value>, template: Option<&str>) -> Result<Self> {
         let mut plain = parse_tokenizer(path, json)?;
         add_tokens(&mut plain, &config).map_err(|reason| TokenizerError::malformed(path, reason))?;
-        let template = template.map(|source| ChatTemplate::new(&path.display().to_string(), source, &config)).transpose()?;
+        let template =
+            template.map(|source| ChatTemplate::new(&path.display().to_string(), source, &config)).transpose()?;
         Self::assemble(plain, config, template).map_err(|reason| TokenizerError::malformed(path, reason))
     }
 

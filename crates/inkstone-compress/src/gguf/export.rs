@@ -104,7 +104,11 @@ fn plan(export: &Export<'_>, names: &Names, sizes: &Dimensions) -> Result<Vec<Pl
 fn layouts_of(tensor: &Planned) -> Vec<GgufLayout> {
     let mut shape = tensor.shape.clone();
     shape[0] /= tensor.parts.len();
-    tensor.parts.iter().map(|part| GgufLayout { name: part.name.clone(), kind: tensor.kind, shape: shape.clone() }).collect()
+    tensor
+        .parts
+        .iter()
+        .map(|part| GgufLayout { name: part.name.clone(), kind: tensor.kind, shape: shape.clone() })
+        .collect()
 }
 
 fn write(export: &Export<'_>, names: &Names, tensor: &Planned, writer: &mut GgufWriter) -> Result<(), CompressError> {

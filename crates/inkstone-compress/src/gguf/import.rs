@@ -163,7 +163,10 @@ impl<'a> GgufWeights<'a> {
         for (part, tensor) in found {
             let rows = tensor.shape[0];
             let width = tensor.bytes.len() / rows.max(1);
-            part.order.rows(rows).into_iter().for_each(|row| bytes.extend_from_slice(&tensor.bytes[row * width..][..width]));
+            part.order
+                .rows(rows)
+                .into_iter()
+                .for_each(|row| bytes.extend_from_slice(&tensor.bytes[row * width..][..width]));
         }
         Some((format, bytes))
     }
@@ -189,7 +192,8 @@ impl Weights for GgufWeights<'_> {
         let Some(found) = self.find(&weight_name, &[outputs, inputs])? else {
             return Ok(Projection::dense(empty(inputs, outputs), precision, device));
         };
-        let bias_wanted = Wanted { name: &bias_name, shape: &[outputs], init: inkstone_models::Init::Zeros, product: false };
+        let bias_wanted =
+            Wanted { name: &bias_name, shape: &[outputs], init: inkstone_models::Init::Zeros, product: false };
         let bias = if wanted.bias { Some(self.tensor(&bias_wanted)?) } else { None };
         if let Some((format, bytes)) = self.blocks(&found) {
             return Ok(Projection::quantised(Packed::new(format, &bytes, [outputs, inputs]), bias, device));

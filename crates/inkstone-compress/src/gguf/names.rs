@@ -227,7 +227,14 @@ mod tests {
     #[test]
     fn a_fused_projection_has_three_parts() {
         let sizes = inkstone_models::Dimensions {
-            vocabulary: 8, positions: 8, width: 8, layers: 1, heads: 2, key_heads: 2, head_width: 4, feed_forward: 8,
+            vocabulary: 8,
+            positions: 8,
+            width: 8,
+            layers: 1,
+            heads: 2,
+            key_heads: 2,
+            head_width: 4,
+            feed_forward: 8,
         };
         let names = Names::of_model_type("baichuan").expect("a known type");
         let parts = names.parts("model.layers.12.self_attn.W_pack.weight", &sizes);

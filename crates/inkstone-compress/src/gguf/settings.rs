@@ -124,10 +124,16 @@ fn refuse_stretched(file: &GgufFile, names: &Names) -> Result<(), CompressError>
 }
 
 /// The entries that a `config.json` means, general ones first.
-pub(super) fn entries_of(path: &Path, names: &Names, config: &Value) -> Result<Vec<(String, GgufValue)>, CompressError> {
+pub(super) fn entries_of(
+    path: &Path,
+    names: &Names,
+    config: &Value,
+) -> Result<Vec<(String, GgufValue)>, CompressError> {
     let mut entries = vec![("general.architecture".to_owned(), GgufValue::String(names.architecture.into()))];
     for (key, field, whole) in settings_of(names) {
-        let Some(value) = config.get(field).filter(|value| !value.is_null()).or_else(|| nested(config, field)) else { continue };
+        let Some(value) = config.get(field).filter(|value| !value.is_null()).or_else(|| nested(config, field)) else {
+            continue;
+        };
         let number = if *whole {
             value.as_u64().and_then(|x| u32::try_from(x).ok()).map(GgufValue::U32)
         } else {

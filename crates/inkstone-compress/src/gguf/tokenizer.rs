@@ -195,7 +195,12 @@ pub(super) fn entries_of(json: &Value, tokenizer: &Tokenizer, vocabulary: usize)
     if let Some(merges) = model["merges"].as_array() {
         put("ggml.merges", GgufValue::strings(merges.iter().map(merge)));
     }
-    let ids = [("bos", tokenizer.bos()), ("eos", tokenizer.eos()), ("unknown", tokenizer.unk()), ("padding", tokenizer.pad())];
+    let ids = [
+        ("bos", tokenizer.bos()),
+        ("eos", tokenizer.eos()),
+        ("unknown", tokenizer.unk()),
+        ("padding", tokenizer.pad()),
+    ];
     for (role, id) in ids {
         if let Some(id) = id {
             put(&format!("ggml.{role}_token_id"), GgufValue::U32(id));

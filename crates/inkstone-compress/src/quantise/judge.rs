@@ -44,7 +44,13 @@ pub fn judge(
     }
     let n = sum.tokens.max(1) as f64;
     let Judgement { tokens, loss_before, loss_after, divergence, same_top } = sum;
-    Judgement { tokens, loss_before: loss_before / n, loss_after: loss_after / n, divergence: divergence / n, same_top: same_top / n }
+    Judgement {
+        tokens,
+        loss_before: loss_before / n,
+        loss_after: loss_after / n,
+        divergence: divergence / n,
+        same_top: same_top / n,
+    }
 }
 
 fn logits(model: &Model, row: &[u32]) -> Vec<f32> {

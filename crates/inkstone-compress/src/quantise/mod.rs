@@ -30,7 +30,8 @@ pub enum Method {
 impl Method {
     /// The blocks of the folder's tensor `name`, `values[rows, width]`. A tensor that the calibration did not meet is rounded to nearest.
     pub(crate) fn blocks(&self, format: BlockFormat, name: &str, values: &[f32], width: usize) -> Vec<u8> {
-        let nearest = |importance: Option<&[f32]>| inkstone_kernels::quantised::quantise(format, values, width, importance);
+        let nearest =
+            |importance: Option<&[f32]>| inkstone_kernels::quantised::quantise(format, values, width, importance);
         match self {
             Self::Nearest => nearest(None),
             Self::Importance(calibration) => nearest(calibration.mean_squares(name).as_deref()),

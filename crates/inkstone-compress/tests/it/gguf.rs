@@ -10,7 +10,12 @@ const IDS: [u32; 12] = [3, 1, 4, 15, 9, 26, 5, 35, 8, 9, 7, 9];
 #[test]
 fn a_file_in_single_precision_computes_what_the_folder_computes() {
     let names = [
-        "llama_tiny_tied", "llama_tiny_untied", "mistral_tiny", "gpt2_tiny", "bloom_tiny", "baichuan_7b_tiny",
+        "llama_tiny_tied",
+        "llama_tiny_untied",
+        "mistral_tiny",
+        "gpt2_tiny",
+        "bloom_tiny",
+        "baichuan_7b_tiny",
         "baichuan2_13b_tiny",
     ];
     for name in names {
@@ -39,7 +44,13 @@ fn blocks_are_nearly_the_folder_and_stay_blocks() {
         let off: f64 = got.iter().zip(&expected).map(|(x, y)| square(x - y)).sum();
         (off / expected.iter().map(|&y| square(y)).sum::<f64>()).sqrt()
     };
-    let bounds = [(BlockFormat::Q8_0, 0.06), (BlockFormat::Q6_K, 0.1), (BlockFormat::Q5_K, 0.2), (BlockFormat::Q4_K, 0.35), (BlockFormat::Q4_0, 0.5)];
+    let bounds = [
+        (BlockFormat::Q8_0, 0.06),
+        (BlockFormat::Q6_K, 0.1),
+        (BlockFormat::Q5_K, 0.2),
+        (BlockFormat::Q4_K, 0.35),
+        (BlockFormat::Q4_0, 0.5),
+    ];
     for (format, bound) in bounds {
         let error = error(format);
         assert!(error < bound, "{}: {error}", format.name());
@@ -49,7 +60,8 @@ fn blocks_are_nearly_the_folder_and_stay_blocks() {
 #[test]
 fn a_token_at_a_time_gives_what_all_at_once_gives() {
     let folder = drawn(64);
-    let model = through_a_file(folder.path(), Target::Blocks(BlockFormat::Q8_0), &Method::Nearest).load(&device()).unwrap();
+    let model =
+        through_a_file(folder.path(), Target::Blocks(BlockFormat::Q8_0), &Method::Nearest).load(&device()).unwrap();
     let all = logits(&model, &IDS);
     let mut cache = model.cache(IDS.len());
     for (n, &id) in IDS.iter().enumerate() {
@@ -73,13 +85,20 @@ fn rows_that_do_not_fill_blocks_get_others() {
 #[test]
 fn what_is_unknown_is_refused_by_name() {
     let folder = inkstone_formats::hf::ModelFolder::open(&fixture("t5_tiny")).unwrap();
-    let what = inkstone_compress::gguf::Export { folder: &folder, tokenizer: None, target: Target::F32, method: &Method::Nearest };
-    let error = inkstone_compress::gguf::export(&what, std::path::Path::new("unused.gguf"), &mut |_, _| {}).unwrap_err();
+    let what = inkstone_compress::gguf::Export {
+        folder: &folder,
+        tokenizer: None,
+        target: Target::F32,
+        method: &Method::Nearest,
+    };
+    let error =
+        inkstone_compress::gguf::export(&what, std::path::Path::new("unused.gguf"), &mut |_, _| {}).unwrap_err();
     assert!(matches!(&error, CompressError::Architecture { got, .. } if got == "t5"), "{error}");
     // A window on some blocks alone has no entry in GGUF.
     let folder = inkstone_formats::hf::ModelFolder::open(&fixture("qwen2_tiny")).unwrap();
     let what = inkstone_compress::gguf::Export { folder: &folder, ..what };
-    let error = inkstone_compress::gguf::export(&what, std::path::Path::new("unused.gguf"), &mut |_, _| {}).unwrap_err();
+    let error =
+        inkstone_compress::gguf::export(&what, std::path::Path::new("unused.gguf"), &mut |_, _| {}).unwrap_err();
     assert!(matches!(&error, CompressError::Entry { key, .. } if key == "use_sliding_window"), "{error}");
     // The file of the gguf package has an embedding and a norm, and no blocks.
     let file = inkstone_compress::gguf::GgufModel::open(&fixture("quantised/tiny.gguf"));

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
 
-use super::{ALIGNMENT, DEFAULT_ALIGNMENT, GgmlType, GgufArray, GgufValue, MAGIC, MAX_AXES, MAX_NAME_BYTES, VERSION, wrong};
+use super::{
+    ALIGNMENT, DEFAULT_ALIGNMENT, GgmlType, GgufArray, GgufValue, MAGIC, MAX_AXES, MAX_NAME_BYTES, VERSION, wrong,
+};
 use crate::FormatError;
 use crate::safetensors::{map_file, not_found};
 
@@ -183,7 +185,11 @@ impl Cursor<'_> {
         let (id, offset) = (self.u32()?, self.u64()?);
         match GgmlType::from_id(id) {
             Some(kind) => Ok((name, kind, shape, offset)),
-            None => Err(FormatError::UnknownDtype { path: self.path.to_owned(), tensor: name, got: format!("ggml type {id}") }),
+            None => Err(FormatError::UnknownDtype {
+                path: self.path.to_owned(),
+                tensor: name,
+                got: format!("ggml type {id}"),
+            }),
         }
     }
 

@@ -51,7 +51,12 @@ impl GgufWriter {
     /// Writes the blocks of one tensor.
     pub fn write(&mut self, name: &str, bytes: &[u8]) -> Result<(), FormatError> {
         let path = self.aside.path().to_owned();
-        let misfit = |expected: String, got: String| FormatError::Tensor { path: path.clone(), tensor: name.to_owned(), expected, got };
+        let misfit = |expected: String, got: String| FormatError::Tensor {
+            path: path.clone(),
+            tensor: name.to_owned(),
+            expected,
+            got,
+        };
         let Some((offset, length)) = self.missing.remove(name) else {
             return Err(misfit("a tensor of the layout, once".into(), "an unknown or repeated name".into()));
         };

@@ -50,7 +50,10 @@ fn what_is_written_is_read() {
     assert_eq!(table.plain(), None);
     assert_eq!(file.tensor("output_norm.weight").unwrap().plain().unwrap(), [1.0, 2.0, 3.0]);
     let error = file.tensor("token_embd").unwrap_err();
-    assert!(matches!(&error, FormatError::TensorNotFound { nearest: Some(name), .. } if name == "token_embd.weight"), "{error}");
+    assert!(
+        matches!(&error, FormatError::TensorNotFound { nearest: Some(name), .. } if name == "token_embd.weight"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -98,7 +101,11 @@ fn any_flipped_bit_is_read_or_refused() {
 fn a_misfit_is_refused_by_name() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("model.gguf");
-    let layout = |shape: &[usize]| GgufLayout { name: "w".into(), kind: GgmlType::from_name("q4_k").unwrap(), shape: shape.to_vec() };
+    let layout = |shape: &[usize]| GgufLayout {
+        name: "w".into(),
+        kind: GgmlType::from_name("q4_k").unwrap(),
+        shape: shape.to_vec(),
+    };
     assert!(GgufWriter::create(&path, &[], &[layout(&[2, 100])]).is_err_and(|e| e.to_string().contains("`w`")));
     assert!(GgufWriter::create(&path, &[], &[layout(&[256]), layout(&[256])]).is_err());
     let mut writer = GgufWriter::create(&path, &[], &[layout(&[256])]).unwrap();

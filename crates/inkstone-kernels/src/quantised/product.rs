@@ -107,7 +107,13 @@ fn panel_times_rows(panel: &[u8], layout: &PanelLayout, x: &Activations, target:
 pub(super) const MOST: usize = 8;
 
 /// Computes some of the `left` rows from `row` on, and returns how many.
-fn tile(panel: &[u8], layout: &PanelLayout, x: &Activations, (row, left): (usize, usize), out: &mut [[f32; PANEL]; MOST]) -> usize {
+fn tile(
+    panel: &[u8],
+    layout: &PanelLayout,
+    x: &Activations,
+    (row, left): (usize, usize),
+    out: &mut [[f32; PANEL]; MOST],
+) -> usize {
     match path() {
         Path::Portable => {
             portable::tile(panel, layout, x, row, &mut out[0]);

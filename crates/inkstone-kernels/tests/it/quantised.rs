@@ -55,7 +55,8 @@ fn each_bit_more_loses_less() {
     // Sums of four draws: near enough to the bell of real weights.
     let draws: Vec<Vec<f32>> = (0..4).map(|seed| numbers(seed, 4096)).collect();
     let values: Vec<f32> = (0..4096).map(|n| draws.iter().map(|draw| draw[n]).sum::<f32>() * 0.02).collect();
-    let bounds = [(BlockFormat::Q4_0, 0.095), (BlockFormat::Q4_K, 0.08), (BlockFormat::Q5_K, 0.04), (BlockFormat::Q6_K, 0.02)];
+    let bounds =
+        [(BlockFormat::Q4_0, 0.095), (BlockFormat::Q4_K, 0.08), (BlockFormat::Q5_K, 0.04), (BlockFormat::Q6_K, 0.02)];
     for (format, bound) in bounds {
         let error = error(format, &values, None);
         assert!(error < bound && error > bound / 3.0, "{}: {error}", format.name());
@@ -119,8 +120,7 @@ fn products_are_those_of_the_numbers_that_blocks_stand_for() {
             let x = exact_rows(rows, inputs);
             let mut got = vec![f32::NAN; rows * outputs];
             quantised_linear(&mut got, &x, &packed, rows);
-            let expected =
-                reference::linear(&x, &values_of(format, &blocks), LinearShape { rows, inputs, outputs });
+            let expected = reference::linear(&x, &values_of(format, &blocks), LinearShape { rows, inputs, outputs });
             let norms = values_of(format, &blocks).chunks_exact(inputs).map(norm).collect::<Vec<_>>();
             crate::close(&packed.row_norms(), &norms, 1e-5);
             let largest = expected.iter().fold(0.0_f32, |most, y| most.max(y.abs()));
@@ -189,7 +189,13 @@ fn extreme_blocks_do_not_overflow() {
                 let shape = LinearShape { rows: 1, inputs: 256, outputs: 16 };
                 let expected = reference::linear(&x, &values_of(format, &blocks), shape);
                 let close = |(y, e): (&f32, &f32)| (y - e).abs() <= 1e-4 * e.abs().max(1.0);
-                assert!(y.iter().zip(&expected).all(close), "{} of {byte}: {} and {}", format.name(), y[0], expected[0]);
+                assert!(
+                    y.iter().zip(&expected).all(close),
+                    "{} of {byte}: {} and {}",
+                    format.name(),
+                    y[0],
+                    expected[0]
+                );
             }
         }
     }

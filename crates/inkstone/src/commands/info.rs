@@ -64,7 +64,11 @@ fn info_of_gguf(args: &Model, printer: &Printer) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     print(&info, &args.model, printer)?;
-    printer.data(&format!("size           {}, {:.2} bits a weight", bytes(sum("bytes")), 8.0 * sum("bytes") as f64 / sum("numbers").max(1) as f64))?;
+    printer.data(&format!(
+        "size           {}, {:.2} bits a weight",
+        bytes(sum("bytes")),
+        8.0 * sum("bytes") as f64 / sum("numbers").max(1) as f64
+    ))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -49,7 +49,10 @@ impl Source {
     /// The first `n` tokens of a text.
     fn ids(&self, text: &Path, n: usize) -> anyhow::Result<Vec<u32>> {
         let Some((tokenizer, _)) = &self.tokenizer else {
-            return Err(hinted("the model has no tokenizer to read the text with", "put tokenizer.json beside config.json"));
+            return Err(hinted(
+                "the model has no tokenizer to read the text with",
+                "put tokenizer.json beside config.json",
+            ));
         };
         let read = inkstone_recipe::fs::read_to_string(text, MAX_TEXT);
         let mut ids = tokenizer.encode(&read.with_context(|| format!("reading {}", text.display()))?)?;
@@ -83,7 +86,10 @@ pub(crate) fn quantize(args: &Quantize, runs: &Path, printer: &Printer) -> anyho
         printer.json(&json!({"output": output, "to": args.to, "method": method, "models": rows}))?;
         return Ok(ExitCode::SUCCESS);
     }
-    printer.data(&format!("{:<10} {:>10} {:>12} {:>14} {:>10} {:>10}", "", "size", "perplexity", "KL, nats", "same top", "tokens/s"))?;
+    printer.data(&format!(
+        "{:<10} {:>10} {:>12} {:>14} {:>10} {:>10}",
+        "", "size", "perplexity", "KL, nats", "same top", "tokens/s"
+    ))?;
     for row in &rows {
         printer.data(&line(row))?;
     }
@@ -140,13 +146,13 @@ fn compare(args: &Quantize, source: &Source, output: &Path, printer: &Printer) -
     let before = Model::load(source.folder.path(), inkstone_nn::Precision::F32, &device)?;
     let after = GgufModel::open(output)?.load(&device)?;
     let judgement = match &args.text {
-        Some(text) => Some(judgement((&before, &after), &source.ids(text, args.text_tokens)?, row_length(source)?, printer)),
+        Some(text) => {
+            Some(judgement((&before, &after), &source.ids(text, args.text_tokens)?, row_length(source)?, printer))
+        }
         None => None,
     };
     let size: u64 = source.folder.tensors().map(|(_, tensor)| tensor.bytes.len() as u64).sum();
-    let row = |name: &str, bytes: u64, model: &Model| {
-        json!({"name": name, "bytes": bytes, "tokens_per_second": decode_rate(model, DECODED)})
-    };
+    let row = |name: &str, bytes: u64, model: &Model| json!({"name": name, "bytes": bytes, "tokens_per_second": decode_rate(model, DECODED)});
     let mut rows = vec![row("original", size, &before), row(&args.to, std::fs::metadata(output)?.len(), &after)];
     if let Some(judged) = judgement {
         for (row, loss) in rows.iter_mut().zip([judged.loss_before, judged.loss_after]) {
@@ -174,7 +180,10 @@ pub(crate) fn convert(args: &Convert, runs: &Path, printer: &Printer) -> anyhow:
     }
     let target = target(&args.to)?;
     if matches!(target, Target::Blocks(_)) {
-        return Err(hinted("blocks are made by another command", format!("inkstone quantize {} --to {}", args.model, args.to)));
+        return Err(hinted(
+            "blocks are made by another command",
+            format!("inkstone quantize {} --to {}", args.model, args.to),
+        ));
     }
     Source::open(&args.model, runs)?.write(target, &Method::Nearest, &args.output, printer)?;
     let size = std::fs::metadata(&args.output)?.len();
