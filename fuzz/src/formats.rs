@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use inkstone_formats::gguf::GgufFile;
 use inkstone_formats::hf::{ModelFolder, write_model};
 use inkstone_formats::peft::{ADAPTER_CONFIG, ADAPTER_WEIGHTS, PeftFolder};
 use inkstone_formats::safetensors::{TensorFile, TensorView};
@@ -52,6 +53,22 @@ pub(crate) const TORCH: Target = Target {
         });
     },
     seeds: || vec![include_bytes!("../../fixtures/torch/weights.bin").to_vec()],
+};
+
+pub(crate) const GGUF: Target = Target {
+    name: "gguf",
+    run: |data| {
+        in_folder("model.gguf", data, |folder| {
+            if let Ok(file) = GgufFile::open(&folder.join("model.gguf")) {
+                for name in file.names() {
+                    let tensor = file.tensor(name).expect("a name of the file");
+                    assert!(tensor.bytes.len() <= data.len());
+                    drop(tensor.plain());
+                }
+            }
+        });
+    },
+    seeds: || vec![include_bytes!("../../fixtures/quantised/tiny.gguf").to_vec()],
 };
 
 pub(crate) const INDEX: Target = Target {

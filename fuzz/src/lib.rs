@@ -28,6 +28,7 @@ pub const TARGETS: &[Target] = &[
     formats::INDEX,
     formats::TORCH,
     formats::ADAPTER,
+    formats::GGUF,
     formats::CONFIG,
     formats::EVENTS,
     recipe::RECIPE,

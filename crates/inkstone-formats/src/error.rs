@@ -124,6 +124,16 @@ pub enum FormatError {
         /// What is wrong with it; names the tensor where one is to blame.
         detail: String,
     },
+    /// A GGUF file that is damaged, or says what can't be.
+    #[error("{}: bad GGUF file at byte {offset}: {detail}", path.display())]
+    Gguf {
+        /// The file.
+        path: PathBuf,
+        /// Where the reader stood.
+        offset: u64,
+        /// What is wrong.
+        detail: String,
+    },
     /// An event file that is not one.
     #[error("{}: bad event file at byte {offset}: {detail}", path.display())]
     Events {
@@ -150,6 +160,7 @@ impl FormatError {
             | Self::Json { .. }
             | Self::Length { .. }
             | Self::Tensor { .. }
+            | Self::Gguf { .. }
             | Self::Index { .. } => {
                 "the file was cut off, damaged, or is of another program: fetch it again, or make the artifact anew \
                  (`inkstone run` finds what is damaged)"

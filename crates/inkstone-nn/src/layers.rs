@@ -1,37 +1,101 @@
 //! Layers with weights.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use burn::module::{Module, Param, ParamId};
 use burn::tensor::{Device, Shape, Tensor, TensorData};
 use inkstone_kernels::Precision;
+use inkstone_kernels::quantised::{BlockFormat, Packed, dequantise};
 
 use crate::ops;
 use crate::projection::Bits;
 
 /// A row of a table by id.
 #[derive(Module, Debug)]
-pub struct Embedding {
+pub enum Embedding {
+    /// A table of numbers.
+    Dense(Table),
+    /// A frozen table in blocks of few bits.
+    Quantised(QuantisedTable),
+}
+
+/// The numbers of an embedding.
+#[derive(Module, Debug)]
+pub struct Table {
     /// `[ids, width]`.
     weight: Param<Tensor<2>>,
     #[module(skip)]
     precision: Bits,
 }
 
+/// The blocks of an embedding that is not trained.
+#[derive(Module, Debug)]
+pub struct QuantisedTable {
+    #[module(skip)]
+    blocks: Arc<Blocks>,
+}
+
+/// A weight in blocks, row after row.
+#[derive(Debug)]
+pub struct Blocks {
+    /// Their layout.
+    pub format: BlockFormat,
+    /// Their bytes.
+    pub bytes: Vec<u8>,
+    /// Rows and columns.
+    pub shape: [usize; 2],
+    packed: OnceLock<Packed>,
+}
+
+impl Blocks {
+    /// The blocks of a weight of `shape`.
+    pub fn new(format: BlockFormat, bytes: Vec<u8>, shape: [usize; 2]) -> Self {
+        Self { format, bytes, shape, packed: OnceLock::new() }
+    }
+
+    /// The numbers of one row.
+    fn row(&self, row: usize, values: &mut [f32]) {
+        let row_bytes = self.bytes.len() / self.shape[0].max(1);
+        dequantise(self.format, &self.bytes[row * row_bytes..][..row_bytes], values);
+    }
+
+    /// Laid out for products; done once.
+    fn packed(&self) -> &Packed {
+        self.packed.get_or_init(|| Packed::new(self.format, &self.bytes, self.shape))
+    }
+}
+
 impl Embedding {
     /// An embedding with the given table, `[ids, width]`; `precision` is that of [`Self::project`].
     pub fn new(table: Vec<f32>, [ids, width]: [usize; 2], precision: Precision, device: &Device) -> Self {
-        Self { weight: parameter(table, [ids, width], device), precision: Bits(precision) }
+        Self::Dense(Table { weight: parameter(table, [ids, width], device), precision: Bits(precision) })
+    }
+
+    /// An embedding with a table in blocks.
+    pub fn quantised(blocks: Blocks) -> Self {
+        Self::Quantised(QuantisedTable { blocks: Arc::new(blocks) })
     }
 
     /// The rows of `ids[n]`, `[n, width]`.
     pub fn forward(&self, ids: Arc<[u32]>) -> Tensor<2> {
-        ops::embedding(self.weight.val(), ids)
+        match self {
+            Self::Dense(table) => ops::embedding(table.weight.val(), ids),
+            Self::Quantised(table) => {
+                let width = table.blocks.shape[1];
+                let mut rows = vec![0.0; ids.len() * width];
+                let each = ids.iter().zip(rows.chunks_exact_mut(width.max(1)));
+                each.for_each(|(&id, row)| table.blocks.row(id as usize, row));
+                Tensor::from_data(TensorData::new(rows, [ids.len(), width]), &crate::device())
+            }
+        }
     }
 
     /// The product with the table, for a head that shares it: `x[n, width]` to `[n, ids]`.
     pub fn project(&self, x: Tensor<2>) -> Tensor<2> {
-        ops::linear(x, self.weight.val(), self.precision.0)
+        match self {
+            Self::Dense(table) => ops::linear(x, table.weight.val(), table.precision.0),
+            Self::Quantised(table) => ops::quantised_linear(x, table.blocks.packed()),
+        }
     }
 }
 

@@ -9,6 +9,7 @@ mod activation;
 mod adapted;
 mod boxed;
 mod layers;
+mod moments;
 pub mod ops;
 mod parameters;
 mod projection;
@@ -17,12 +18,14 @@ pub use activation::Activation;
 pub use adapted::{Adapted, Change, LowRank, LowRankWeights, Scaled};
 pub use boxed::Boxed;
 pub use burn::tensor::{Device, Gradients, Tensor, TensorData};
+pub use inkstone_kernels::quantised::{BlockFormat, Packed};
 pub use inkstone_kernels::{Gelu, Precision, STEADY_ROWS};
-pub use layers::{Embedding, LayerNorm, RmsNorm, parameter};
+pub use layers::{Blocks, Embedding, LayerNorm, QuantisedTable, RmsNorm, Table, parameter};
+pub use moments::Moments;
 pub use parameters::{
     Gradient, train_only, update_parameters, update_trainable, visit_gradients, visit_parameters, visit_trainable,
 };
-pub use projection::{Conv1d, Dense, Projection, ProjectionWeights};
+pub use projection::{Conv1d, Dense, Projection, ProjectionWeights, Quantised, Watched};
 
 /// The CPU, without a graph: for inference.
 pub fn device() -> Device {

@@ -1,13 +1,18 @@
 //! [`Projection`]: the one seam between a model and its matrix products.
 
+use std::sync::Arc;
+
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Tensor, TensorData};
 use inkstone_kernels::Precision;
+use inkstone_kernels::quantised::Packed;
 
 use crate::adapted::{Adapted, Change};
 use crate::boxed::Boxed;
 use crate::layers::parameter;
+use crate::moments::Moments;
 use crate::ops;
+use crate::parameters::with_values;
 
 /// The product with a weight, `x[n, inputs]` to `[n, outputs]`. A model holds projections and does not know of which kind;
 /// whoever builds the model chooses.
@@ -19,6 +24,10 @@ pub enum Projection {
     Conv1d(Conv1d),
     /// Any of these with a small change around it.
     Adapted(Boxed<Adapted>),
+    /// A frozen weight in blocks of few bits.
+    Quantised(Quantised),
+    /// A projection whose inputs are summed up.
+    Watched(Watched),
 }
 
 /// The numbers of a projection.
@@ -56,6 +65,26 @@ pub struct Conv1d {
     precision: Bits,
 }
 
+/// `y = x Wᵀ + b` with a weight that is not trained, in blocks of few bits. Products round `x` to eight bits and leave no graph.
+#[derive(Module, Debug)]
+pub struct Quantised {
+    /// `[outputs, inputs]`.
+    #[module(skip)]
+    weight: Arc<Packed>,
+    /// `[outputs]`.
+    bias: Option<Param<Tensor<1>>>,
+}
+
+/// A projection that notes what goes into it, for those who want to change its weight without changing what it does. Its parameters are out of
+/// sight.
+#[derive(Module, Debug)]
+pub struct Watched {
+    #[module(skip)]
+    projection: Arc<Projection>,
+    #[module(skip)]
+    moments: Arc<Moments>,
+}
+
 /// [`Precision`] as a constant of a module.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bits(pub(crate) Precision);
@@ -81,12 +110,27 @@ impl Projection {
         Self::Adapted(Boxed::new(Adapted::new(self, change)))
     }
 
+    /// A projection with a weight in blocks.
+    pub fn quantised(weight: Packed, bias: Option<Vec<f32>>, device: &Device) -> Self {
+        let [outputs, _] = weight.shape();
+        let bias = bias.map(|bias| parameter(bias, [outputs], device));
+        Self::Quantised(Quantised { weight: Arc::new(weight), bias })
+    }
+
+    /// The same projection, its inputs added to `moments`.
+    #[must_use]
+    pub fn watched(self, moments: Arc<Moments>) -> Self {
+        Self::Watched(Watched { projection: Arc::new(self), moments })
+    }
+
     /// Precision of the product's operands.
     pub fn precision(&self) -> Precision {
         match self {
             Self::Dense(dense) => dense.precision.0,
             Self::Conv1d(conv) => conv.precision.0,
             Self::Adapted(adapted) => adapted.base().precision(),
+            Self::Quantised(_) => Precision::F32,
+            Self::Watched(watched) => watched.projection.precision(),
         }
     }
 
@@ -114,6 +158,11 @@ impl Projection {
             Self::Dense(dense) => ops::linear(x, dense.weight.val(), dense.precision.0),
             Self::Conv1d(conv) => ops::conv1d(x, conv.weight.val(), conv.precision.0),
             Self::Adapted(adapted) => adapted.base().product(x),
+            Self::Quantised(quantised) => ops::quantised_linear(x, &quantised.weight),
+            Self::Watched(watched) => {
+                with_values(x.clone(), |x| watched.moments.add(x));
+                watched.projection.product(x)
+            }
         }
     }
 
@@ -123,6 +172,8 @@ impl Projection {
             Self::Dense(dense) => &dense.bias,
             Self::Conv1d(conv) => &conv.bias,
             Self::Adapted(adapted) => return adapted.base().add_bias(y),
+            Self::Quantised(quantised) => &quantised.bias,
+            Self::Watched(watched) => return watched.projection.add_bias(y),
         };
         match bias {
             Some(bias) => ops::add_bias(y, bias.val()),
@@ -136,11 +187,19 @@ impl Projection {
             Self::Dense(dense) => dense.weight.val(),
             Self::Conv1d(conv) => conv.weight.val().transpose(),
             Self::Adapted(adapted) => adapted.base().weight(),
+            Self::Quantised(quantised) => Tensor::from_data(
+                TensorData::new(quantised.weight.values(), quantised.weight.shape()),
+                &crate::device(),
+            ),
+            Self::Watched(watched) => watched.projection.weight(),
         }
     }
 
     /// The length of the weights of each output, `[outputs]`.
     pub fn row_norms(&self) -> Tensor<1> {
+        if let Self::Quantised(quantised) = self {
+            return Tensor::from_data(quantised.weight.row_norms().as_slice(), &crate::device());
+        }
         let weight = self.weight();
         (weight.clone() * weight).sum_dim(1).sqrt().flatten(0, 1)
     }

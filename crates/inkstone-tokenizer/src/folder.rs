@@ -47,6 +47,19 @@ impl Tokenizer {
         Self::assemble(plain, config, template).map_err(|reason| TokenizerError::malformed(&path, reason))
     }
 
+    /// A tokenizer whose parts came otherwise than from a folder: `tokenizer.json`, `tokenizer_config.json`, the chat template. `path` is where
+    /// they came from.
+    ///
+    /// # Errors
+    /// If a part is damaged.
+    pub fn from_parts(path: &Path, json: &[u8], config: Map<String, Value>, template: Option<&str>) -> Result<Self> {
+        let mut plain = parse_tokenizer(path, json)?;
+        add_tokens(&mut plain, &config).map_err(|reason| TokenizerError::malformed(path, reason))?;
+        let template =
+            template.map(|source| ChatTemplate::new(&path.display().to_string(), source, &config)).transpose()?;
+        Self::assemble(plain, config, template).map_err(|reason| TokenizerError::malformed(path, reason))
+    }
+
     /// Puts the parts together.
     pub(crate) fn assemble(
         mut plain: tokenizers::Tokenizer,

@@ -1,5 +1,6 @@
 //! The command line: clap types only.
 
+pub(crate) mod compress;
 pub(crate) mod ngram;
 pub(crate) mod serve;
 pub(crate) mod word2vec;
@@ -87,6 +88,16 @@ pub(crate) enum Command {
         after_help = "Examples:\n  inkstone merge -m runs/base/model --adapter runs/tuned/model/adapter -o merged\n  inkstone merge -m base --adapter law --adapter style@0.5 -o both"
     )]
     Merge(Merge),
+    /// Make a model smaller: weights of few bits in a GGUF file, and a table of what it costs
+    #[command(
+        after_help = "Examples:\n  inkstone quantize runs/quickstart/model --to q8_0\n  inkstone quantize runs/quickstart/model --to q4_k --method gptq --calibrate train.txt --text test.txt\n  inkstone chat -m model-q4_k.gguf"
+    )]
+    Quantize(compress::Quantize),
+    /// A model folder as a GGUF file, or the other way round
+    #[command(
+        after_help = "Examples:\n  inkstone convert runs/quickstart/model -o model.gguf\n  inkstone convert model.gguf -o model-folder"
+    )]
+    Convert(compress::Convert),
     /// Word vectors: learn them, ask them, draw them
     #[command(name = "word2vec")]
     Word2Vec(word2vec::Word2Vec),
@@ -98,7 +109,7 @@ pub(crate) enum Command {
     Ngram(ngram::Ngram),
     /// Measure how fast this machine trains and computes
     #[command(
-        after_help = "Examples:\n  inkstone bench train --precision bf16\n  inkstone bench train --hidden-size 768 --layers 12 --heads 12 --batch 4 --context 512 --json\n  INKSTONE_ISA=avx2 inkstone bench kernels"
+        after_help = "Examples:\n  inkstone bench train --precision bf16\n  inkstone bench train --hidden-size 768 --layers 12 --heads 12 --batch 4 --context 512 --json\n  INKSTONE_ISA=avx2 inkstone bench kernels\n  inkstone bench decode -m model-q4_k.gguf --threads 2"
     )]
     Bench(Bench),
     /// For the project's own checks
@@ -195,7 +206,7 @@ pub(crate) struct Diff {
 
 #[derive(Debug, Args)]
 pub(crate) struct Model {
-    /// A model folder, recipe/stage, or the beginning of an id
+    /// A model folder, a .gguf file, recipe/stage, or the beginning of an id
     pub(crate) model: String,
     /// For machines
     #[arg(long)]
@@ -232,7 +243,7 @@ pub(crate) struct Sampling {
 }
 
 /// Adapters over a model.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Adapters {
     /// A PEFT folder to put into the model (may be repeated), with @0.5 by half
     #[arg(long = "adapter", value_name = "DIR[@FACTOR]")]
@@ -253,7 +264,7 @@ pub(crate) struct Merge {
 
 #[derive(Debug, Args)]
 pub(crate) struct Chat {
-    /// A model folder, recipe/stage, or the beginning of an id
+    /// A model folder, a .gguf file, recipe/stage, or the beginning of an id
     #[arg(short, long, value_name = "MODEL")]
     pub(crate) model: String,
     #[command(flatten)]
@@ -270,7 +281,7 @@ pub(crate) struct Chat {
 
 #[derive(Debug, Args)]
 pub(crate) struct Generate {
-    /// A model folder, recipe/stage, or the beginning of an id
+    /// A model folder, a .gguf file, recipe/stage, or the beginning of an id
     #[arg(short, long, value_name = "MODEL")]
     pub(crate) model: String,
     #[command(flatten)]
@@ -287,7 +298,7 @@ pub(crate) struct Generate {
 
 #[derive(Debug, Args)]
 pub(crate) struct Eval {
-    /// A model folder, recipe/stage, or the beginning of an id
+    /// A model folder, a .gguf file, recipe/stage, or the beginning of an id
     pub(crate) model: String,
     /// A UTF-8 text file
     #[arg(long, value_name = "FILE")]
@@ -317,6 +328,10 @@ pub(crate) enum BenchCommand {
     Train(BenchTrain),
     /// Answers of a server, many at a time
     Serve(serve::BenchServe),
+    /// Tokens that a model makes one after the other
+    Decode(compress::BenchModel),
+    /// Tokens of a prompt that a model reads at once
+    Prefill(compress::BenchModel),
     /// Matrix products and loops at training shapes, in percent of the processor's roof
     Kernels(BenchKernels),
 }

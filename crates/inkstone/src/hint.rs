@@ -3,6 +3,7 @@
 use std::error::Error;
 
 use inkstone_classic::ClassicError;
+use inkstone_compress::CompressError;
 use inkstone_engine::EngineError;
 use inkstone_eval::EvalError;
 use inkstone_formats::FormatError;
@@ -46,6 +47,7 @@ fn hint_of_cause(cause: &(dyn Error + 'static)) -> Option<String> {
         .or_else(|| ask(cause, ClassicError::hint))
         .or_else(|| ask(cause, EvalError::hint))
         .or_else(|| ask(cause, |error: &ServerError| error.hint().map(str::to_owned)))
+        .or_else(|| ask(cause, |error: &CompressError| error.hint().map(str::to_owned)))
         .or_else(|| ask(cause, |error: &EngineError| error.hint().map(str::to_owned)))
         .or_else(|| ask(cause, |error: &ModelError| error.hint().map(str::to_owned)))
         .or_else(|| ask(cause, |error: &FormatError| error.hint().map(str::to_owned)))

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use inkstone_classic::recurrent::{Network, State};
+use inkstone_compress::gguf::GgufModel;
 use inkstone_engine::{NextToken, Sampling};
 use inkstone_models::Model;
 use inkstone_recipe::{Artifact, Store};
@@ -22,6 +23,9 @@ pub(crate) struct Speaker<M = Model> {
 
 /// A recurrent model, where `reference` is one; nothing for any other model.
 pub(crate) fn recurrent(reference: &str, runs: &Path) -> anyhow::Result<Option<Speaker<Network>>> {
+    if is_gguf(reference) {
+        return Ok(None);
+    }
     let folder = folder(reference, runs)?;
     if !Network::is_in(&folder) {
         return Ok(None);
@@ -123,8 +127,42 @@ pub(crate) fn folder(reference: &str, runs: &Path) -> anyhow::Result<PathBuf> {
     }
 }
 
+/// Whether `reference` is a GGUF file.
+pub(crate) fn is_gguf(reference: &str) -> bool {
+    let path = Path::new(reference);
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf")) && path.is_file()
+}
+
+/// Loads a model without its tokenizer, and tells how many bytes its weights have where they are stored.
+pub(crate) fn load_weights(reference: &str, runs: &Path) -> anyhow::Result<(Model, u64)> {
+    let device = inkstone_nn::device();
+    if is_gguf(reference) {
+        let loading = || format!("loading the model {reference}");
+        let file = GgufModel::open(Path::new(reference)).with_context(loading)?;
+        let tensors = file.file().names().filter_map(|name| file.file().tensor(name).ok());
+        let bytes = tensors.map(|tensor| tensor.bytes.len() as u64).sum();
+        return Ok((file.load(&device).with_context(loading)?, bytes));
+    }
+    let folder = folder(reference, runs)?;
+    let model = Model::load(&folder, inkstone_nn::Precision::F32, &device);
+    let model = model.with_context(|| format!("loading the model {}", folder.display()))?;
+    let bytes = model.n_parameters() * size_of::<f32>() as u64;
+    Ok((model, bytes))
+}
+
 /// Loads model and tokenizer.
 pub(crate) fn load(reference: &str, adapters: &cli::Adapters, runs: &Path) -> anyhow::Result<Speaker> {
+    if is_gguf(reference) {
+        if !adapters.adapters.is_empty() {
+            let hint = format!("make a folder of it first: inkstone convert {reference} -o FOLDER");
+            return Err(hinted(format!("{reference}: adapters go into the weights of a model folder"), hint));
+        }
+        let loading = || format!("loading the model {reference}");
+        let file = GgufModel::open(Path::new(reference)).with_context(loading)?;
+        let model = file.load(&inkstone_nn::device()).with_context(loading)?;
+        let tokenizer = file.tokenizer().with_context(|| format!("loading the tokenizer of {reference}"))?;
+        return Ok(Speaker { folder: PathBuf::from(reference), model, tokenizer });
+    }
     let folder = folder(reference, runs)?;
     let model = adapted(&folder, adapters)?;
     let tokenizer = load_tokenizer(&folder)?;

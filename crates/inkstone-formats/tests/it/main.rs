@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod damage;
+mod gguf;
 mod hf;
 mod safetensors;
 mod tensorboard;

@@ -10,6 +10,7 @@ mod layers;
 mod logistic;
 mod loops;
 mod products;
+mod quantised;
 mod threads;
 
 /// Numbers in [-1, 1) that depend on the seed only.

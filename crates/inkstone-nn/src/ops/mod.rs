@@ -15,6 +15,7 @@ mod fused;
 mod gelu;
 mod gradients;
 mod layer_norm;
+mod quantised;
 mod stored;
 mod token_losses;
 
@@ -34,6 +35,7 @@ pub use bias::add_bias;
 pub use conv1d::conv1d;
 pub use gelu::gelu;
 pub use layer_norm::layer_norm;
+pub use quantised::quantised_linear;
 pub use token_losses::token_losses;
 
 /// Whether a device is the CPU that our kernels run on.

@@ -1,5 +1,6 @@
 //! `inkstone bench`.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -9,16 +10,19 @@ use inkstone_train::bench::{Workload, bench as train_bench};
 use inkstone_train::peft::PeftTable;
 use serde_json::{Value, json};
 
+use super::bench_model::{self, What};
 use crate::cli::{Bench, BenchCommand, BenchKernels, BenchTrain};
 use crate::hint::hinted;
 use crate::machine;
 use crate::printer::{Printer, bytes, thousands};
 
-pub(crate) fn bench(args: &Bench, printer: &Printer) -> anyhow::Result<ExitCode> {
+pub(crate) fn bench(args: &Bench, runs: &Path, printer: &Printer) -> anyhow::Result<ExitCode> {
     match &args.what {
         BenchCommand::Train(args) => train(args, printer),
         BenchCommand::Serve(args) => super::bench_serve::bench_serve(args, printer),
         BenchCommand::Kernels(args) => kernels(args, printer),
+        BenchCommand::Decode(args) => bench_model::bench(What::Decode, args, runs, printer),
+        BenchCommand::Prefill(args) => bench_model::bench(What::Prefill, args, runs, printer),
     }
 }
 

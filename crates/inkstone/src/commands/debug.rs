@@ -27,7 +27,7 @@ struct Chat {
 
 pub(crate) fn debug(args: &Debug, runs: &Path, printer: &Printer) -> anyhow::Result<ExitCode> {
     let (DebugCommand::Logits(asked) | DebugCommand::Tokenize(asked) | DebugCommand::Render(asked)) = &args.what;
-    let speaker = model::load(&asked.model, &crate::cli::Adapters { adapters: Vec::new() }, runs)?;
+    let speaker = model::load(&asked.model, &crate::cli::Adapters::default(), runs)?;
     for line in std::io::stdin().lock().lines() {
         let line = line?;
         let answer = match &args.what {

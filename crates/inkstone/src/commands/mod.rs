@@ -1,6 +1,7 @@
 //! One function per verb.
 
 mod bench;
+mod bench_model;
 mod bench_serve;
 mod chat;
 mod debug;
@@ -15,6 +16,7 @@ mod merge;
 mod new;
 mod ngram;
 mod plan;
+mod quantize;
 mod run;
 mod serve;
 mod show;
@@ -43,11 +45,13 @@ pub(crate) fn dispatch(cli: Cli, printer: &Printer) -> anyhow::Result<ExitCode> 
         Command::Serve(args) => serve::serve(&args, runs, printer),
         Command::Eval(args) => eval::eval(&args, runs, printer),
         Command::Merge(args) => merge::merge(&args, runs, printer),
+        Command::Quantize(args) => quantize::quantize(&args, runs, printer),
+        Command::Convert(args) => quantize::convert(&args, runs, printer),
         Command::Word2Vec(args) => word2vec::word2vec(&args, runs, printer),
         Command::Info(args) => info::info(&args, runs, printer),
         Command::Doctor(args) => doctor::doctor(&args, printer),
         Command::Ngram(args) => ngram::ngram(&args, printer),
-        Command::Bench(args) => bench::bench(&args, printer),
+        Command::Bench(args) => bench::bench(&args, runs, printer),
         Command::Debug(args) => debug::debug(&args, runs, printer),
     }
 }

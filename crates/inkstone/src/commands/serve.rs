@@ -8,6 +8,7 @@ use std::time::Duration;
 use inkstone_engine::{CachePrecision, Limits};
 use inkstone_server::{KeyLimits, Keys, Loaded, ServerError, Settings};
 
+use crate::cli::Adapters;
 use crate::cli::serve::{self, Serve};
 use crate::model;
 use crate::printer::Printer;
@@ -71,7 +72,7 @@ fn load_one(reference: &str, runs: &Path) -> anyhow::Result<Loaded> {
         Some((name, reference)) if !Path::new(&format!("{name}={reference}")).exists() => (name.to_owned(), reference),
         _ => (name_of(reference, runs), reference),
     };
-    let speaker = model::load(reference, runs)?;
+    let speaker = model::load(reference, &Adapters::default(), runs)?;
     let defaults = speaker.defaults();
     Ok(Loaded { name, model: speaker.model, tokenizer: speaker.tokenizer, defaults })
 }

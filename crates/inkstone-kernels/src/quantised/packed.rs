@@ -1,0 +1,196 @@
+//! Blocks laid out for the vector units.
+//!
+//! Sixteen outputs stand side by side, a *panel*: a vector of sixteen 32-bit lanes holds four consecutive inputs (a *quad*) of each. A panel is a
+//! row of blocks over the inputs, each: `d` of the sixteen (half precision), `m` where there is one, for formats with factors those of each
+//! group (`s`, then `t`), and the integers, a vector for each quad, or for two quads where they are nibbles (the earlier quad in the low
+//! halves). So a panel is read once, from its first byte to its last, and takes the room of the blocks that it was made of (for formats of five
+//! and six bits the integers take eight).
+
+use rayon::prelude::*;
+
+use super::parts::Parts;
+use super::{BlockFormat, Layout, portable};
+
+/// Outputs of a panel.
+pub(super) const PANEL: usize = 16;
+/// Inputs of a quad.
+pub(super) const QUAD: usize = 4;
+
+/// Weights `[outputs, inputs]` in panels.
+#[derive(Debug, Clone)]
+pub struct Packed {
+    format: BlockFormat,
+    outputs: usize,
+    inputs: usize,
+    bytes: Vec<u8>,
+}
+
+/// Where things lie in a block of a panel; lengths in bytes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PanelLayout {
+    /// Inputs of a block.
+    pub(super) elements: usize,
+    /// Groups of a block.
+    pub(super) groups: usize,
+    /// Inputs of a group.
+    pub(super) group: usize,
+    /// Integer that stands for 0.
+    pub(super) zero: u8,
+    /// Whether there are `m` and `t`.
+    pub(super) affine: bool,
+    /// Whether groups have factors.
+    pub(super) factors: bool,
+    /// Whether two integers share a byte.
+    pub(super) nibble: bool,
+    /// Before the factors.
+    pub(super) factors_at: usize,
+    /// Factors of a group.
+    pub(super) factors_bytes: usize,
+    /// Before the integers.
+    pub(super) integers_at: usize,
+    /// Integers of a group.
+    pub(super) integers_bytes: usize,
+    /// A block.
+    pub(super) bytes: usize,
+}
+
+impl PanelLayout {
+    pub(super) fn of(format: BlockFormat) -> Self {
+        let Layout { elements, group, zero, affine, nibble, .. } = format.layout();
+        let (groups, factors) = (elements / group, elements > 32);
+        let each = if affine { 2 } else { 1 };
+        let factors_at = each * PANEL * 2;
+        let factors_bytes = if factors { each * PANEL } else { 0 };
+        let integers_at = factors_at + groups * factors_bytes;
+        let integers_bytes = group * PANEL / if nibble { 2 } else { 1 };
+        let bytes = integers_at + groups * integers_bytes;
+        Self {
+            elements,
+            groups,
+            group,
+            zero,
+            affine,
+            factors,
+            nibble,
+            factors_at,
+            factors_bytes,
+            integers_at,
+            integers_bytes,
+            bytes,
+        }
+    }
+}
+
+impl Packed {
+    /// Packs the `blocks` of `[outputs, inputs]`, row after row.
+    ///
+    /// # Panics
+    /// If `blocks` has another length than these sizes give.
+    pub fn new(format: BlockFormat, blocks: &[u8], [outputs, inputs]: [usize; 2]) -> Self {
+        let row_bytes = format.bytes_of(inputs).expect("rows fill whole blocks");
+        crate::expect_len("blocks", blocks.len(), outputs * row_bytes);
+        let layout = PanelLayout::of(format);
+        let panel_bytes = inputs / layout.elements * layout.bytes;
+        let mut bytes = vec![0; outputs.div_ceil(PANEL) * panel_bytes];
+        if panel_bytes > 0 {
+            let panels = bytes.par_chunks_mut(panel_bytes).zip(blocks.par_chunks(PANEL * row_bytes));
+            panels.for_each(|(panel, rows)| {
+                for (lane, row) in rows.chunks_exact(row_bytes).enumerate() {
+                    pack_row(format, &layout, panel, (lane, row));
+                }
+            });
+        }
+        Self { format, outputs, inputs, bytes }
+    }
+
+    /// The format of the blocks.
+    pub fn format(&self) -> BlockFormat {
+        self.format
+    }
+
+    /// `[outputs, inputs]`.
+    pub fn shape(&self) -> [usize; 2] {
+        [self.outputs, self.inputs]
+    }
+
+    /// Memory of the numbers, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The length of the weights of each output.
+    pub fn row_norms(&self) -> Vec<f32> {
+        let layout = PanelLayout::of(self.format);
+        let (panels, panel_bytes) = self.panels();
+        let squares = panels.par_chunks(panel_bytes.max(1)).flat_map_iter(|panel| {
+            let mut sums = [0.0_f64; PANEL];
+            for block in panel.chunks_exact(layout.bytes) {
+                portable::each_value(block, &layout, |lane, _, value| {
+                    sums[lane] += f64::from(value) * f64::from(value)
+                });
+            }
+            sums
+        });
+        let mut norms: Vec<f32> = squares.map(|sum| sum.sqrt() as f32).collect();
+        norms.resize(self.outputs, 0.0);
+        norms
+    }
+
+    /// The weights `[outputs, inputs]`.
+    pub fn values(&self) -> Vec<f32> {
+        let layout = PanelLayout::of(self.format);
+        let (panels, panel_bytes) = self.panels();
+        let mut values = vec![0.0; self.outputs * self.inputs];
+        let rows = values.par_chunks_mut((PANEL * self.inputs).max(1));
+        rows.zip(panels.par_chunks(panel_bytes.max(1))).for_each(|(rows, panel)| {
+            for (n, block) in panel.chunks_exact(layout.bytes).enumerate() {
+                portable::each_value(block, &layout, |lane, place, value| {
+                    if let Some(to) = rows.get_mut(lane * self.inputs + n * layout.elements + place) {
+                        *to = value;
+                    }
+                });
+            }
+        });
+        values
+    }
+
+    /// The panels, and the length of each.
+    pub(super) fn panels(&self) -> (&[u8], usize) {
+        let layout = PanelLayout::of(self.format);
+        (&self.bytes, self.inputs / layout.elements * layout.bytes)
+    }
+}
+
+fn pack_row(format: BlockFormat, layout: &PanelLayout, panel: &mut [u8], (lane, row): (usize, &[u8])) {
+    let mut parts = Parts::new();
+    for (to, block) in panel.chunks_exact_mut(layout.bytes).zip(row.chunks_exact(format.block_bytes())) {
+        parts.take_apart(format, block);
+        to[2 * lane..][..2].copy_from_slice(&parts.d.to_le_bytes());
+        if layout.affine {
+            to[2 * (PANEL + lane)..][..2].copy_from_slice(&parts.m.to_le_bytes());
+        }
+        if layout.factors {
+            let factors = to[layout.factors_at..layout.integers_at].chunks_exact_mut(layout.factors_bytes);
+            for (g, factors) in factors.enumerate() {
+                factors[lane] = parts.scales[g] as u8;
+                if layout.affine {
+                    factors[PANEL + lane] = parts.mins[g];
+                }
+            }
+        }
+        pack_integers(&mut to[layout.integers_at..], &parts.u[..layout.elements], lane, layout.nibble);
+    }
+}
+
+fn pack_integers(to: &mut [u8], u: &[u8], lane: usize, nibble: bool) {
+    let (quads, _) = u.as_chunks::<QUAD>();
+    let vectors = to.chunks_exact_mut(PANEL * QUAD);
+    if nibble {
+        for (vector, pair) in vectors.zip(quads.as_chunks::<2>().0) {
+            let both = u32::from_le_bytes(pair[0]) | u32::from_le_bytes(pair[1]) << 4;
+            vector[lane * QUAD..][..QUAD].copy_from_slice(&both.to_le_bytes());
+        }
+    } else {
+        vectors.zip(quads).for_each(|(vector, quad)| vector[lane * QUAD..][..QUAD].copy_from_slice(quad));
+    }
+}

@@ -1,0 +1,74 @@
+//! The arguments of `inkstone quantize`, `convert`, `bench decode` and `bench prefill`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+/// How numbers become blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Method {
+    /// Round each number to the nearest
+    Nearest,
+    /// As nearest; errors count more where inputs are large (needs --calibrate)
+    Importance,
+    /// Each error is made good by the numbers that come after it (needs --calibrate)
+    Gptq,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Quantize {
+    /// A model folder, recipe/stage, or the beginning of an id
+    pub(crate) model: String,
+    /// Type of the weights: f32, f16, bf16, q8_0, q6_k, q5_k, q4_k or q4_0
+    #[arg(long, default_value = "q4_k", value_name = "TYPE")]
+    pub(crate) to: String,
+    /// How numbers become blocks
+    #[arg(long, value_enum, default_value_t = Method::Nearest)]
+    pub(crate) method: Method,
+    /// A UTF-8 text like those that the model will read
+    #[arg(long, value_name = "FILE")]
+    pub(crate) calibrate: Option<PathBuf>,
+    /// Tokens of it that are read
+    #[arg(long, default_value_t = 16_384, value_name = "N")]
+    pub(crate) calibration_tokens: usize,
+    /// Compare perplexity and predictions with the original's on this text
+    #[arg(long, value_name = "FILE")]
+    pub(crate) text: Option<PathBuf>,
+    /// Tokens of it that are read
+    #[arg(long, default_value_t = 8192, value_name = "N")]
+    pub(crate) text_tokens: usize,
+    /// Where the GGUF file goes (default: the model's name and type, here)
+    #[arg(short, long, value_name = "FILE.gguf")]
+    pub(crate) output: Option<PathBuf>,
+    /// For machines
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Convert {
+    /// A model folder (or recipe/stage, or the beginning of an id), or a .gguf file
+    pub(crate) model: String,
+    /// A .gguf file, or the folder that is made of one
+    #[arg(short, long, value_name = "PATH")]
+    pub(crate) output: PathBuf,
+    /// Type of the weights in a GGUF file: f32, f16 or bf16 (blocks: inkstone quantize)
+    #[arg(long, default_value = "f16", value_name = "TYPE")]
+    pub(crate) to: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchModel {
+    /// A model folder, a .gguf file, recipe/stage, or the beginning of an id
+    #[arg(short, long, value_name = "MODEL")]
+    pub(crate) model: String,
+    /// Tokens (default: 128 to decode, 512 of a prompt)
+    #[arg(long, value_name = "N")]
+    pub(crate) tokens: Option<usize>,
+    /// Times; the median counts
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    pub(crate) turns: usize,
+    /// For machines
+    #[arg(long)]
+    pub(crate) json: bool,
+}
