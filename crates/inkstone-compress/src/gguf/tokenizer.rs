@@ -47,7 +47,7 @@ const RULES: [(&str, &str); 3] = [
 /// The tokenizer of a file.
 pub(super) fn tokenizer_of(file: &GgufFile) -> Result<Tokenizer, CompressError> {
     let template = file.get(TEMPLATE).and_then(GgufValue::as_str);
-    let tokens = Tokens::of(file)?;
+    let tokens = Tokens::of(file);
     let json = match file.get(WHOLE).and_then(GgufValue::as_str) {
         Some(whole) => whole.to_owned(),
         None => tokens.tokenizer_json(file)?.to_string(),
@@ -69,12 +69,12 @@ struct Tokens<'a> {
 }
 
 impl<'a> Tokens<'a> {
-    fn of(file: &'a GgufFile) -> Result<Self, CompressError> {
+    fn of(file: &'a GgufFile) -> Self {
         let array = |key: &str| file.get(key).and_then(GgufValue::as_array);
         let tokens = array("tokenizer.ggml.tokens").unwrap_or_default().iter().filter_map(GgufValue::as_str).collect();
         let kinds = array("tokenizer.ggml.token_type").unwrap_or_default();
         let kinds = kinds.iter().map(|kind| kind.as_u64().unwrap_or(1) as i32).collect();
-        Ok(Self { tokens, kinds })
+        Self { tokens, kinds }
     }
 
     fn kind(&self, id: usize) -> i32 {

@@ -113,7 +113,7 @@ impl GgufValue {
     }
 
     /// Values in a row.
-    pub fn as_array(&self) -> Option<&[GgufValue]> {
+    pub fn as_array(&self) -> Option<&[Self]> {
         match self {
             Self::Array(array) => Some(array.values()),
             _ => None,

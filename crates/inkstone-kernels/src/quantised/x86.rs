@@ -2,6 +2,8 @@
 //!
 //! A tile is a panel of sixteen outputs times a few rows: each vector of weights is loaded once and multiplied with four inputs of each row.
 
+#![expect(clippy::cast_ptr_alignment, reason = "these loads take any address")]
+
 use std::arch::x86_64::{
     __m128i, __m256, __m256i, __m512, __m512i, _mm_loadl_epi64, _mm_loadu_si128, _mm256_abs_epi8, _mm256_add_epi32,
     _mm256_and_si256, _mm256_cvtepi8_epi32, _mm256_cvtepi32_ps, _mm256_cvtepu8_epi32, _mm256_cvtph_ps, _mm256_fmadd_ps,
@@ -200,9 +202,10 @@ unsafe fn avx2_halves<const R: usize>(panel: &[u8], layout: &PanelLayout, x: Row
     // SAFETY: the caller's promise.
     unsafe {
         for half in 0..2 {
-            match layout.nibble {
-                true => avx2_tile::<R, true>(panel, layout, x, (half, out)),
-                false => avx2_tile::<R, false>(panel, layout, x, (half, out)),
+            if layout.nibble {
+                avx2_tile::<R, true>(panel, layout, x, (half, out));
+            } else {
+                avx2_tile::<R, false>(panel, layout, x, (half, out));
             }
         }
     }

@@ -180,7 +180,9 @@ fn extreme_blocks_do_not_overflow() {
                 _ => &[0],
             };
             for block in blocks.chunks_exact_mut(format.block_bytes()) {
-                scales.iter().for_each(|&at| block[at..at + 2].copy_from_slice(&one));
+                for &at in scales {
+                    block[at..at + 2].copy_from_slice(&one);
+                }
             }
             let packed = Packed::new(format, &blocks, [16, 256]);
             for sign in [1.0, -1.0] {

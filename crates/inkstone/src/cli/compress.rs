@@ -19,8 +19,8 @@ pub(crate) enum Method {
 pub(crate) struct Quantize {
     /// A model folder, recipe/stage, or the beginning of an id
     pub(crate) model: String,
-    /// Type of the weights: f32, f16, bf16, q8_0, q6_k, q5_k, q4_k or q4_0
-    #[arg(long, default_value = "q4_k", value_name = "TYPE")]
+    /// Type of the weights
+    #[arg(long, default_value = "q4_k", value_name = "TYPE", value_parser = ["f32", "f16", "bf16", "q8_0", "q6_k", "q5_k", "q4_k", "q4_0"])]
     pub(crate) to: String,
     /// How numbers become blocks
     #[arg(long, value_enum, default_value_t = Method::Nearest)]
