@@ -126,7 +126,7 @@ impl Packed {
             let mut sums = [0.0_f64; PANEL];
             for block in panel.chunks_exact(layout.bytes) {
                 portable::each_value(block, &layout, |lane, _, value| {
-                    sums[lane] += f64::from(value) * f64::from(value)
+                    sums[lane] += f64::from(value) * f64::from(value);
                 });
             }
             sums

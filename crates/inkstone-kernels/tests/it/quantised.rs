@@ -123,6 +123,7 @@ fn products_are_those_of_the_numbers_that_blocks_stand_for() {
             let expected = reference::linear(&x, &values_of(format, &blocks), LinearShape { rows, inputs, outputs });
             let norms = values_of(format, &blocks).chunks_exact(inputs).map(norm).collect::<Vec<_>>();
             crate::close(&packed.row_norms(), &norms, 1e-5);
+            crate::close(&packed.values(), &values_of(format, &blocks), 1e-6);
             let largest = expected.iter().fold(0.0_f32, |most, y| most.max(y.abs()));
             for (got, expected) in got.iter().zip(&expected) {
                 assert!((got - expected).abs() < largest * 1e-5, "{}: {got}, expected {expected}", format.name());
