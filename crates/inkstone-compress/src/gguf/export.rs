@@ -116,6 +116,9 @@ fn write(export: &Export<'_>, names: &Names, tensor: &Planned, writer: &mut Gguf
     if let (true, [rows, columns]) = (names.is_transposed(&tensor.name), tensor.shape.as_slice()) {
         values = transposed(&values, [*columns, *rows]);
     }
+    if tensor.name == "lm_head.weight" && has_normalised_head(export.folder.config()) {
+        normalise_rows(&mut values, tensor.shape[1]);
+    }
     let width = if tensor.shape.len() > 1 { tensor.shape[1] } else { 1 };
     let bytes = encode(export, tensor, &values, width);
     let rows = tensor.shape[0] / tensor.parts.len();
@@ -136,6 +139,19 @@ fn write(export: &Export<'_>, names: &Names, tensor: &Planned, writer: &mut Gguf
         writer.write(&part.name, &sorted)?;
     }
     Ok(())
+}
+
+/// Baichuan 2 divides each row of its head by the row's length (only it has this field); a file holds the rows as they are used.
+fn has_normalised_head(config: &Value) -> bool {
+    config.get("model_type").and_then(Value::as_str) == Some("baichuan")
+        && config.get("z_loss_weight").is_some_and(|weight| !weight.is_null())
+}
+
+fn normalise_rows(values: &mut [f32], width: usize) {
+    for row in values.chunks_exact_mut(width.max(1)) {
+        let length = row.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt().max(1e-12) as f32;
+        row.iter_mut().for_each(|x| *x /= length);
+    }
 }
 
 /// The numbers in the type of the tensor.
