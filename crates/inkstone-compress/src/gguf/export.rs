@@ -150,7 +150,9 @@ fn has_normalised_head(config: &Value) -> bool {
 fn normalise_rows(values: &mut [f32], width: usize) {
     for row in values.chunks_exact_mut(width.max(1)) {
         let length = row.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt().max(1e-12) as f32;
-        row.iter_mut().for_each(|x| *x /= length);
+        for x in row {
+            *x /= length;
+        }
     }
 }
 
