@@ -1,7 +1,7 @@
 //! Weights in blocks of few bits, as ggml lays them out, and products with them.
 //!
 //! Every format is one idea: a block holds small unsigned integers `u`, and a number is `d·s·(u − zero) + m·t`, where the half-precision
-//! `d` and `m` belong to the block and the small integers `s` and `t` to a group of 16 or 32 numbers in it. [`Parts`] is a block taken
+//! `d` and `m` belong to the block and the small integers `s` and `t` to a group of 16 or 32 numbers in it. `Parts` is a block taken
 //! apart into these; [`dequantise`] is the plain meaning and the oracle of everything faster. [`Packed`] is the same numbers laid out for
 //! the vector units, without a change to any of them.
 //!
