@@ -28,10 +28,11 @@ pub(crate) fn scratch(name: &str) -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// A command at the root of the repository.
+/// A command at the root of the repository. What cargo tells this program about its own package is kept from it: a build script that looks there would
+/// run again, and what depends on it would be compiled again.
 pub(crate) fn command(program: impl AsRef<OsStr>, arguments: &[&str]) -> Command {
     let mut command = Command::new(program);
-    command.args(arguments).current_dir(root());
+    command.args(arguments).current_dir(root()).env_remove("CARGO_MANIFEST_DIR");
     command
 }
 
