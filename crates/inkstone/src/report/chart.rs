@@ -107,8 +107,9 @@ impl Frame {
                 );
             }
         }
-        let x = WIDTH - RIGHT - 100.0 * (n + 1) as f64;
-        let _ = write!(svg, "<text class=\"name{n}\" x=\"{x:.1}\" y=\"14\">— {}</text>", series.name);
+        let x = WIDTH - RIGHT - 100.0 * n as f64;
+        let _ =
+            write!(svg, "<text class=\"name{n}\" x=\"{x:.1}\" y=\"14\" text-anchor=\"end\">— {}</text>", series.name);
     }
 }
 
