@@ -18,7 +18,7 @@ const BLOCK_ROWS: usize = 96;
 /// Columns of a task are not cut shorter than this.
 const BLOCK_COLUMNS: usize = 128;
 /// Tasks for each thread, so that the last ones are short beside the whole. Rows are packed once for each task that they are in.
-const TASKS: usize = 3;
+const TASKS: usize = 4;
 
 /// Depth that is packed at a time across the panels of a block.
 const LEVELS: usize = 16;
