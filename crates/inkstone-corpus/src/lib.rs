@@ -17,6 +17,7 @@ pub mod world;
 
 pub mod mix;
 mod pipeline;
+mod records;
 mod settings;
 mod text;
 

@@ -12,10 +12,10 @@ pub(crate) fn rounded(x: f32) -> f32 {
 }
 
 simd_fn! {
-    /// `out = ` the nearest bfloat16 of each `x`.
-    pub(crate) fn round<'a>(out: &'a mut [f32], x: &'a [f32]) {
-        for (out, &x) in out.iter_mut().zip(x) {
-            *out = rounded(x);
+    /// Each `x` becomes the nearest bfloat16.
+    pub(crate) fn round<'a>(x: &'a mut [f32]) {
+        for x in x.iter_mut() {
+            *x = rounded(*x);
         }
     }
 }

@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use crate::bf16::round;
+use crate::number::{Number, load};
 use crate::reduce::{dot, dot_rounded};
 use crate::scratch::Scratch;
 use crate::simd::simd_fn;
@@ -16,26 +17,30 @@ const ELEMENTS: usize = 1 << 15;
 const SMALL: usize = 1 << 17;
 
 /// `y[r, o] = Σᵢ x[r, i] · w[o, i]` for at most [`FEW`] rows.
-pub(crate) fn few_rows(y: &mut [f32], x: &[f32], w: &[f32], shape: LinearShape, precision: Precision) {
+pub(crate) fn few_rows<N: Number, M: Number>(
+    y: &mut [N],
+    x: &[M],
+    w: &[f32],
+    shape: LinearShape,
+    precision: Precision,
+) {
     let LinearShape { rows, inputs, outputs } = shape;
     if rows == 0 || outputs == 0 || inputs == 0 {
-        return y.fill(0.0);
+        return y.fill(N::default());
     }
     let mut scratch = Scratch::take(x.len() + y.len());
-    let (rounded, columns) = scratch.split_at_mut(x.len());
+    let (wide, columns) = scratch.split_at_mut(x.len());
+    load(wide, x);
     let bf16 = precision == Precision::Bf16;
     if bf16 {
-        round(rounded, x);
+        round(wide);
     }
-    let x = if bf16 { &*rounded } else { x };
-    let target: &mut [f32] = if rows == 1 { &mut *y } else { &mut *columns };
+    let x = &*wide;
     let per_task = if w.len() < SMALL { outputs } else { (ELEMENTS / inputs).max(1) };
-    let tasks = target.par_chunks_mut(per_task * rows).zip(w.par_chunks(per_task * inputs));
+    let tasks = columns.par_chunks_mut(per_task * rows).zip(w.par_chunks(per_task * inputs));
     tasks.for_each(|(columns, w)| if bf16 { dots_rounded(columns, x, w, inputs) } else { dots(columns, x, w, inputs) });
-    if rows > 1 {
-        for (r, y) in y.chunks_exact_mut(outputs).enumerate() {
-            y.iter_mut().zip(columns[r..].iter().step_by(rows)).for_each(|(y, value)| *y = *value);
-        }
+    for (r, y) in y.chunks_exact_mut(outputs).enumerate() {
+        y.iter_mut().zip(columns[r..].iter().step_by(rows)).for_each(|(y, &value)| *y = N::from_f32(value));
     }
 }
 

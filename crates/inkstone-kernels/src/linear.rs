@@ -2,9 +2,8 @@
 
 use crate::expect_len;
 use crate::few_rows::{FEW, few_rows};
-use crate::number::{Number, load, store};
+use crate::number::Number;
 use crate::product::{Extent, Plan, View, ViewMut, product};
-use crate::scratch::Scratch;
 
 /// In which precision the operands of a product are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -50,11 +49,7 @@ fn shared(precision: Precision) -> Plan {
 pub fn linear<N: Number, M: Number>(y: &mut [N], x: &[M], w: &[f32], shape: LinearShape, precision: Precision) {
     shape.check(x.len(), w.len(), y.len());
     if shape.rows <= FEW {
-        let mut scratch = Scratch::take(x.len() + y.len());
-        let (wide_x, wide_y) = scratch.split_at_mut(x.len());
-        load(wide_x, x);
-        few_rows(wide_y, wide_x, w, shape, precision);
-        return store(y, wide_y);
+        return few_rows(y, x, w, shape, precision);
     }
     let extent = Extent { rows: shape.rows, columns: shape.outputs, depth: shape.inputs };
     let (x, w) = (View::rows(x, shape.inputs), View::rows(w, shape.inputs).transposed());

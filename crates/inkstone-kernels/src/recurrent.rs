@@ -29,6 +29,12 @@ impl Cell {
             Self::Gru => 3,
         }
     }
+
+    /// Numbers of all gates, of the hidden state and of the cell state, of as many rows as have `narrow` numbers of hidden state.
+    fn lengths(self, hidden: usize, narrow: usize) -> [usize; 3] {
+        let narrow = narrow / hidden.max(1) * hidden;
+        [self.gates() * narrow, narrow, if self == Self::Lstm { narrow } else { 0 }]
+    }
 }
 
 /// What a cell has at one step, each `[rows, hidden]` (`x`, `u`: `[rows, gates · hidden]`).
@@ -54,18 +60,10 @@ pub struct CellStep<'a> {
 /// If a slice does not have the length that the others say.
 #[expect(clippy::needless_pass_by_value, reason = "its slices are written: whoever lends them lends them once")]
 pub fn cell(cell: Cell, hidden: usize, step: CellStep<'_>) {
-    let rows = step.h.len() / hidden.max(1);
-    let (wide, narrow) = (rows * cell.gates() * hidden, rows * hidden);
-    let state = if cell == Cell::Lstm { narrow } else { 0 };
-    for (name, got, expected) in [
-        ("x", step.x.len(), wide),
-        ("u", step.u.len(), wide),
-        ("h_before", step.h_before.len(), narrow),
-        ("c_before", step.c_before.len(), state),
-        ("c", step.c.len(), state),
-    ] {
-        expect_len(name, got, expected);
-    }
+    let [wide, narrow, state] = cell.lengths(hidden, step.h.len());
+    expect_lens(wide, [("x", step.x.len()), ("u", step.u.len())]);
+    expect_lens(narrow, [("h_before", step.h_before.len())]);
+    expect_lens(state, [("c_before", step.c_before.len()), ("c", step.c.len())]);
     if narrow == 0 {
         return;
     }
@@ -80,6 +78,13 @@ pub fn cell(cell: Cell, hidden: usize, step: CellStep<'_>) {
         Cell::Lstm => rows
             .zip(step.c_before.par_chunks_exact(hidden).zip(step.c.par_chunks_exact_mut(hidden)))
             .for_each(|(((x, u), h), (c_before, c))| lstm(x, u, c_before, (h, c))),
+    }
+}
+
+#[track_caller]
+fn expect_lens<const N: usize>(expected: usize, slices: [(&str, usize); N]) {
+    for (name, got) in slices {
+        expect_len(name, got, expected);
     }
 }
 
@@ -113,20 +118,10 @@ pub struct CellBackward<'a> {
 /// If a slice does not have the length that the others say.
 #[expect(clippy::needless_pass_by_value, reason = "its slices are written: whoever lends them lends them once")]
 pub fn cell_backward(cell: Cell, hidden: usize, step: CellBackward<'_>) {
-    let rows = step.dh.len() / hidden.max(1);
-    let (wide, narrow) = (rows * cell.gates() * hidden, rows * hidden);
-    let state = if cell == Cell::Lstm { narrow } else { 0 };
-    for (name, got, expected) in [
-        ("x", step.x.len(), wide),
-        ("u", step.u.len(), wide),
-        ("h_before", step.h_before.len(), narrow),
-        ("h", step.h.len(), narrow),
-        ("c_before", step.c_before.len(), state),
-        ("c", step.c.len(), state),
-        ("dc", step.dc.len(), state),
-    ] {
-        expect_len(name, got, expected);
-    }
+    let [wide, narrow, state] = cell.lengths(hidden, step.dh.len());
+    expect_lens(wide, [("x", step.x.len()), ("u", step.u.len())]);
+    expect_lens(narrow, [("h_before", step.h_before.len()), ("h", step.h.len())]);
+    expect_lens(state, [("c_before", step.c_before.len()), ("c", step.c.len()), ("dc", step.dc.len())]);
     if narrow == 0 {
         return;
     }

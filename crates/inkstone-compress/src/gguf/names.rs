@@ -82,6 +82,8 @@ pub(super) struct Names {
     pub(super) model_types: &'static [&'static str],
     /// Whether folders hold the weights of blocks as `[inputs, outputs]`.
     transposed: bool,
+    /// Whether files, too, have the two numbers that rotate together half a head apart.
+    halved: bool,
     entries: &'static [Entry],
 }
 
@@ -90,21 +92,6 @@ const LLAMA: &[Entry] = &[
     ("model.layers.{}.input_layernorm", "blk.{}.attn_norm", Same),
     ("model.layers.{}.self_attn.q_proj", "blk.{}.attn_q", RotaryQueries),
     ("model.layers.{}.self_attn.k_proj", "blk.{}.attn_k", RotaryKeys),
-    ("model.layers.{}.self_attn.v_proj", "blk.{}.attn_v", Same),
-    ("model.layers.{}.self_attn.o_proj", "blk.{}.attn_output", Same),
-    ("model.layers.{}.post_attention_layernorm", "blk.{}.ffn_norm", Same),
-    ("model.layers.{}.mlp.gate_proj", "blk.{}.ffn_gate", Same),
-    ("model.layers.{}.mlp.up_proj", "blk.{}.ffn_up", Same),
-    ("model.layers.{}.mlp.down_proj", "blk.{}.ffn_down", Same),
-    ("model.norm", "output_norm", Same),
-    ("lm_head", "output", Same),
-];
-
-const QWEN2: &[Entry] = &[
-    ("model.embed_tokens", "token_embd", Same),
-    ("model.layers.{}.input_layernorm", "blk.{}.attn_norm", Same),
-    ("model.layers.{}.self_attn.q_proj", "blk.{}.attn_q", Same),
-    ("model.layers.{}.self_attn.k_proj", "blk.{}.attn_k", Same),
     ("model.layers.{}.self_attn.v_proj", "blk.{}.attn_v", Same),
     ("model.layers.{}.self_attn.o_proj", "blk.{}.attn_output", Same),
     ("model.layers.{}.post_attention_layernorm", "blk.{}.ffn_norm", Same),
@@ -158,11 +145,17 @@ const BLOOM: &[Entry] = &[
 
 /// All of them.
 pub(super) const ARCHITECTURES: &[Names] = &[
-    Names { architecture: "llama", model_types: &["llama", "mistral"], transposed: false, entries: LLAMA },
-    Names { architecture: "qwen2", model_types: &["qwen2"], transposed: false, entries: QWEN2 },
-    Names { architecture: "baichuan", model_types: &["baichuan"], transposed: false, entries: BAICHUAN },
-    Names { architecture: "gpt2", model_types: &["gpt2"], transposed: true, entries: GPT2 },
-    Names { architecture: "bloom", model_types: &["bloom"], transposed: false, entries: BLOOM },
+    Names {
+        architecture: "llama",
+        model_types: &["llama", "mistral"],
+        transposed: false,
+        halved: false,
+        entries: LLAMA,
+    },
+    Names { architecture: "qwen2", model_types: &["qwen2"], transposed: false, halved: true, entries: LLAMA },
+    Names { architecture: "baichuan", model_types: &["baichuan"], transposed: false, halved: false, entries: BAICHUAN },
+    Names { architecture: "gpt2", model_types: &["gpt2"], transposed: true, halved: false, entries: GPT2 },
+    Names { architecture: "bloom", model_types: &["bloom"], transposed: false, halved: false, entries: BLOOM },
 ];
 
 impl Names {
@@ -191,6 +184,7 @@ impl Names {
         let part = |(_, file, sorted): &&Entry| {
             let order = match sorted {
                 Same => Order::Same,
+                RotaryQueries | RotaryKeys if self.halved => Order::Same,
                 RotaryQueries => Order::Rotary { heads: sizes.heads },
                 RotaryKeys => Order::Rotary { heads: sizes.key_heads },
                 ByRole => Order::ByRole { heads: sizes.heads },

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use inkstone_formats::hf::ModelFolder;
-use inkstone_models::{Model, ModelError, NoObserver, Pass, Read, Wanted, WantedLayer, Weights};
-use inkstone_nn::{Moments, Precision, Projection};
+use inkstone_models::{Model, NoObserver, Over, Pass, Read};
+use inkstone_nn::{Moments, Precision};
 
 use crate::CompressError;
 
@@ -51,9 +51,13 @@ pub fn calibrate(
         return Err(CompressError::Calibration { got: ids.len(), expected: LEAST });
     }
     let mut read = Read::new(folder);
-    let mut watching = Watching { inner: &mut read, statistics, moments: BTreeMap::new() };
+    let mut moments = BTreeMap::new();
+    let mut watching = Over::new(&mut read, |inner, wanted| {
+        let seen = Arc::new(Moments::new(wanted.inputs, statistics == Statistics::Products));
+        moments.insert(format!("{}.weight", wanted.name), Arc::clone(&seen));
+        Ok(inner.projection(wanted)?.watched(seen))
+    });
     let model = Model::build(folder.config(), &mut watching, Precision::F32, &inkstone_nn::device())?;
-    let moments = watching.moments;
     read.finish()?;
     let mut done = 0;
     for row in ids.chunks(context.max(1)) {
@@ -65,36 +69,4 @@ pub fn calibrate(
         }
     }
     Ok(Calibration { moments })
-}
-
-/// Weights from elsewhere, with somebody watching each product.
-struct Watching<'a> {
-    inner: &'a mut dyn Weights,
-    statistics: Statistics,
-    moments: BTreeMap<String, Arc<Moments>>,
-}
-
-impl Weights for Watching<'_> {
-    fn tensor(&mut self, wanted: &Wanted<'_>) -> Result<Vec<f32>, ModelError> {
-        self.inner.tensor(wanted)
-    }
-
-    fn projection(&mut self, wanted: &WantedLayer<'_>) -> Result<Projection, ModelError> {
-        let projection = self.inner.projection(wanted)?;
-        let moments = Arc::new(Moments::new(wanted.inputs, self.statistics == Statistics::Products));
-        self.moments.insert(format!("{}.weight", wanted.name), Arc::clone(&moments));
-        Ok(projection.watched(moments))
-    }
-
-    fn optional_prefix(&mut self, prefix: &'static str) {
-        self.inner.optional_prefix(prefix);
-    }
-
-    fn ignore(&mut self, suffixes: &[&'static str]) {
-        self.inner.ignore(suffixes);
-    }
-
-    fn shared(&mut self, shape: [usize; 2]) {
-        self.inner.shared(shape);
-    }
 }

@@ -5,13 +5,12 @@ use std::path::{Path, PathBuf};
 
 use inkstone_recipe::{Context, Estimate, Forecast, Input, Machine, Metrics, Stage, StageError};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::parse::parse_record;
-use crate::pipeline::{Body, Job, Part, Settings, SplitKind};
-use crate::read::{Content, Format, Unit};
-use crate::settings::{Origin, check_share, estimate, hundred, one, one_in_twenty, one_mebibyte, yes};
-use crate::text::take_meta;
+use crate::pipeline::{Body, SplitKind};
+use crate::read::Format;
+use crate::records::Records;
+use crate::settings::{Origin, hundred, one, one_in_twenty, yes};
 
 /// Reads chat data; see [`ChatConfig`].
 #[derive(Debug)]
@@ -55,69 +54,42 @@ impl Stage for ChatStage {
     const SUMMARY: &'static str = "reads, deduplicates and splits conversations";
 
     fn validate(config: &ChatConfig) -> Result<(), String> {
-        config.origin().check()?;
-        check_share(config.validation)?;
-        if config.format == Format::Text {
-            return Err("`format` can't be \"text\": conversations have keys".to_owned());
-        }
-        Ok(())
+        config.records().check()
     }
 
     fn inputs(config: &ChatConfig) -> Vec<Input> {
-        config.origin().inputs()
+        config.records().origin.inputs()
     }
 
     fn sources(config: &ChatConfig, base: &Path) -> Result<Vec<PathBuf>, StageError> {
-        Ok(config.origin().files(base)?)
+        config.records().files(base)
     }
 
     fn estimate(config: &ChatConfig, inputs: &BTreeMap<String, Forecast>, _machine: &Machine) -> Estimate {
-        let bytes = config.origin().forecast_bytes(inputs);
-        estimate(bytes, config.validation, &["documents", "conversations"], one_mebibyte() as u64)
+        config.records().estimate(inputs)
     }
 
     fn run(config: &ChatConfig, context: &Context<'_>) -> Result<Metrics, StageError> {
-        let job = Job {
-            context,
-            sources: config.origin().sources(context)?,
-            settings: config.settings(),
-            columns: None,
-            prepare: &prepare,
-        };
-        let mut metrics = job.run()?;
-        for split in ["", "train_", "validation_"] {
-            if let Some(count) = metrics.get(&format!("{split}documents")).cloned() {
-                metrics.insert(format!("{split}conversations"), count);
-            }
-        }
-        Ok(metrics)
+        config.records().run(context)
     }
 }
 
 impl ChatConfig {
-    fn origin(&self) -> Origin<'_> {
-        Origin { from: self.from.as_ref(), paths: &self.paths, format: self.format, prefix: "instructions" }
-    }
-
-    fn settings(&self) -> Settings {
-        Settings {
-            unit: Unit::Line,
-            max_document_bytes: one_mebibyte(),
-            min_characters: self.min_characters,
-            max_bad_records: self.max_bad_records,
+    fn records(&self) -> Records<'_> {
+        Records {
+            name: "conversations",
+            parse: |value| parse_record(value).map(Body::Messages).map_err(|error| error.to_string()),
+            origin: Origin {
+                from: self.from.as_ref(),
+                paths: &self.paths,
+                format: self.format,
+                prefix: "instructions",
+            },
             deduplicate: self.deduplicate,
             validation: self.validation,
             split: self.split,
+            min_characters: self.min_characters,
+            max_bad_records: self.max_bad_records,
         }
     }
-}
-
-fn prepare(content: Content<'_>, parts: &mut Vec<Part>) -> Result<(), String> {
-    let mut value = match content {
-        Content::Value(value) => value,
-        Content::Text(text) => Value::from(text),
-    };
-    let messages = parse_record(&value).map_err(|error| error.to_string())?;
-    parts.push(Part { body: Body::Messages(messages), meta: take_meta(&mut value) });
-    Ok(())
 }

@@ -183,8 +183,9 @@ const fn place<const TURNED: bool>(rows: usize, row: usize, step: usize) -> usiz
     if TURNED { step * rows + row } else { row * STEPS + step }
 }
 
-/// A tile's function: `$multiply(sum, a, b)` is one step of one sum, `$broadcast(a)` makes its operands. A macro, because the sums stay
-/// in registers only where nothing takes their address, and a function of certain instructions is not always inlined.
+/// A tile's function of `$rows` rows and two vectors of `$lanes`; `$step` multiplies one element of `a` with both and adds to the row's sums. A
+/// macro, because the sums stay in registers only where nothing takes their address, and a function of certain instructions is not
+/// always inlined.
 macro_rules! tile {
     ($name:ident, $features:literal, $rows:literal, $lanes:literal, $zero:ident, $load:ident, $store:ident, $add:ident, $step:expr) => {
         /// # Safety

@@ -1,6 +1,6 @@
 //! Parameter-efficient tuning: small changes around a frozen model, or a small part of its weights.
 //!
-//! An adapter is wrapped around projections by a source of weights ([`Adapting`], or [`Merging`] into their numbers); no model knows of it.
+//! An adapter is wrapped around projections by a source of weights, or merged into their numbers by one ([`inkstone_models::Over`]); no model knows of it.
 //! What is merely chosen (biases, norms, blocks) is trained in place. Either way the rest of the weights is frozen: it costs
 //! no gradient and no moments.
 
@@ -8,10 +8,8 @@ pub mod adapter;
 mod chosen;
 mod ia3;
 mod lora;
-mod source;
 mod table;
 
 pub use adapter::{Adapter, AdapterError};
-pub use source::{Adapting, Merging};
 pub(crate) use table::Tuning;
 pub use table::{PeftTable, merged};

@@ -3,14 +3,13 @@
 use std::path::Path;
 
 use inkstone_formats::hf::ModelFolder;
-use inkstone_models::{Drawn, Model, Read, Weights};
-use inkstone_nn::{Device, Precision};
+use inkstone_models::{Drawn, Model, ModelError, Over, Read, WantedLayer, Weights};
+use inkstone_nn::{Device, Precision, Projection};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::adapter::Adapter;
 use super::chosen::Chosen;
-use super::source::{Adapting, Merging};
 use super::{ia3, lora};
 use crate::TrainError;
 
@@ -144,9 +143,18 @@ impl Adapter {
         (precision, device): (Precision, &Device),
         seed: u64,
     ) -> Result<Model, TrainError> {
-        let mut adapting = Adapting::new(weights, self, seed);
+        let mut projections = Vec::new();
+        let mut adapting = Over::new(weights, |inner, wanted| {
+            projections.push(wanted.name.to_owned());
+            let base = inner.projection(wanted)?;
+            if !self.targets(wanted.name) {
+                return Ok(base);
+            }
+            let change = self.change(wanted, &base, seed)?;
+            Ok(base.adapted(change))
+        });
         let model = Model::build(config, &mut adapting, precision, device)?;
-        adapting.finish()?;
+        self.finish(&projections)?;
         Ok(model.train_only(&|name| self.owns(name)))
     }
 }
@@ -161,9 +169,31 @@ pub fn merged(
     let mut weights = Read::new(&folder);
     let adapters: Vec<(Adapter, f64)> =
         adapters.iter().map(|&(path, factor)| Ok((Adapter::open(path)?, factor))).collect::<Result<_, TrainError>>()?;
-    let mut merging = Merging::new(&mut weights, &adapters);
+    let mut projections = Vec::new();
+    let mut merging = Over::new(&mut weights, |inner, wanted| {
+        projections.push(wanted.name.to_owned());
+        with_adapters(&adapters, inner, wanted)
+    });
     let model = Model::build(folder.config(), &mut merging, precision, device)?;
-    merging.finish()?;
+    adapters.iter().try_for_each(|(adapter, _)| adapter.finish(&projections))?;
     weights.finish()?;
     Ok(model)
+}
+
+/// A projection with those of the adapters in its weights that have something to say about it, one after the other.
+fn with_adapters(
+    adapters: &[(Adapter, f64)],
+    inner: &mut dyn Weights,
+    wanted: &WantedLayer<'_>,
+) -> Result<Projection, ModelError> {
+    if !adapters.iter().any(|(adapter, _)| adapter.targets(wanted.name)) {
+        return inner.projection(wanted);
+    }
+    let mut weights = wanted.read(inner)?;
+    for (adapter, factor) in adapters.iter().filter(|(adapter, _)| adapter.targets(wanted.name)) {
+        if !weights.weight.is_empty() {
+            adapter.merge(wanted, &mut weights, *factor)?;
+        }
+    }
+    Ok(wanted.make(weights))
 }
