@@ -1,5 +1,6 @@
 //! `inkstone serve`.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
@@ -10,6 +11,7 @@ use inkstone_server::{KeyLimits, Keys, Loaded, ServerError, Settings};
 
 use crate::cli::Adapters;
 use crate::cli::serve::{self, Serve};
+use crate::hint::hinted;
 use crate::model;
 use crate::printer::Printer;
 
@@ -17,8 +19,9 @@ pub(crate) fn serve(args: &Serve, runs: &Path, printer: &Printer) -> anyhow::Res
     log_to_stderr(args.log_json);
     let settings = settings(args)?;
     let scheme = if args.tls_cert.is_some() { "https" } else { "http" };
-    let (references, runs) = (args.models.clone(), runs.to_owned());
-    let load = move || references.iter().map(|reference| load_one(reference, &runs)).collect();
+    let models = named(&args.models, runs)?;
+    let runs = runs.to_owned();
+    let load = move || models.into_iter().map(|(name, reference)| load_one(name, &reference, &runs)).collect();
     let listening = |address: SocketAddr| printer.talk(&format!("listening on {scheme}://{address}"));
     let (told, stop) = tokio::sync::oneshot::channel();
     let told = std::sync::Mutex::new(Some(told));
@@ -66,12 +69,21 @@ fn settings(args: &Serve) -> Result<Settings, ServerError> {
     })
 }
 
-/// `NAME=MODEL`, or a model whose reference is its name.
-fn load_one(reference: &str, runs: &Path) -> anyhow::Result<Loaded> {
-    let (name, reference) = match reference.split_once('=') {
-        Some((name, reference)) if !Path::new(&format!("{name}={reference}")).exists() => (name.to_owned(), reference),
-        _ => (name_of(reference, runs), reference),
+/// Names and references of models, each written `NAME=MODEL`, or as a reference that is its name, too.
+fn named(models: &[String], runs: &Path) -> anyhow::Result<Vec<(String, String)>> {
+    let named = |text: &String| match text.split_once('=') {
+        Some((name, reference)) if !Path::new(text).exists() => (name.to_owned(), reference.to_owned()),
+        _ => (name_of(text, runs), text.clone()),
     };
+    let models: Vec<(String, String)> = models.iter().map(named).collect();
+    let mut names = BTreeSet::new();
+    match models.iter().find(|(name, _)| !names.insert(name)) {
+        Some((name, _)) => Err(hinted(format!("two models are called {name}"), "name them apart: -m NAME=MODEL")),
+        None => Ok(models),
+    }
+}
+
+fn load_one(name: String, reference: &str, runs: &Path) -> anyhow::Result<Loaded> {
     let speaker = model::load(reference, &Adapters::default(), runs)?;
     let defaults = speaker.defaults();
     Ok(Loaded { name, model: speaker.model, tokenizer: speaker.tokenizer, defaults })

@@ -176,6 +176,7 @@ fn keys_limits_and_the_way_down() {
     let place = Place::trained();
     place.write("keys.txt", "# one key\nsesame-sesame-sesame\n");
     place.fails(&["serve", "-m", "tiny/model", "--host", "0.0.0.0"], &["0.0.0.0", "no key", "--api-key"]);
+    place.fails(&["serve", "-m", "a=tiny/model", "-m", "a=tiny/model"], &["two models are called a", "NAME=MODEL"]);
     place.write("short.txt", "short\n");
     place.fails(&["serve", "-m", "tiny/model", "--api-key", "short.txt"], &["line 1", "fewer than 16"]);
     let mut served = Served::start(&place, &["--api-key", "keys.txt", "--requests-per-minute", "3"]);
