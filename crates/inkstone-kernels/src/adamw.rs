@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use crate::elementwise::CHUNK;
 use crate::expect_len;
+use crate::profile::{Work, span};
 use crate::simd::simd_fn;
 
 /// Settings of one step of AdamW (arXiv:1711.05101, algorithm 2, with the schedule folded into the rate).
@@ -33,6 +34,7 @@ pub fn adamw(weight: &mut [f32], moment1: &mut [f32], moment2: &mut [f32], gradi
     for (name, length) in [("moment1", moment1.len()), ("moment2", moment2.len()), ("gradient", gradient.len())] {
         expect_len(name, length, weight.len());
     }
+    let _span = span("adamw", || Work::moving(7 * size_of_val(weight)));
     let step = Step::of(hyper);
     let moments = moment1.par_chunks_mut(CHUNK).zip(moment2.par_chunks_mut(CHUNK));
     weight.par_chunks_mut(CHUNK).zip(moments).zip(gradient.par_chunks(CHUNK)).for_each(

@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use crate::elementwise::add_to;
+use crate::profile::{Work, span};
 
 /// Rows per task.
 const ROWS: usize = 64;
@@ -14,6 +15,7 @@ const ROWS: usize = 64;
 pub fn add_bias(y: &mut [f32], bias: &[f32]) {
     let width = bias.len().max(1);
     assert!(y.len().is_multiple_of(width), "y has {} elements, expected rows of {width}", y.len());
+    let _span = span("bias", || Work::moving(2 * size_of_val(y)));
     y.par_chunks_mut(ROWS * width).for_each(|y| {
         for y in y.chunks_exact_mut(width) {
             add_to(y, bias);
@@ -28,6 +30,7 @@ pub fn add_bias(y: &mut [f32], bias: &[f32]) {
 pub fn add_bias_backward(dbias: &mut [f32], dy: &[f32]) {
     let width = dbias.len().max(1);
     assert!(dy.len().is_multiple_of(width), "dy has {} elements, expected rows of {width}", dy.len());
+    let _span = span("bias, gradient", || Work::moving(size_of_val(dy)));
     let partial: Vec<Vec<f32>> = dy
         .par_chunks(ROWS * width)
         .map(|dy| {

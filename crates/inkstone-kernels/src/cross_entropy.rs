@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use crate::expect_len;
+use crate::profile::{Work, span};
 use crate::reduce::{exp_in_place, exp_sum, max};
 use crate::simd::simd_fn;
 
@@ -20,6 +21,7 @@ pub fn cross_entropy(logits: &[f32], labels: &[i32], losses: &mut [f32], vocab: 
     if vocab == 0 {
         return losses.fill(0.0);
     }
+    let _span = span("cross entropy", || Work::moving(size_of_val(logits)));
     let rows = losses.par_chunks_mut(ROWS).zip(labels.par_chunks(ROWS)).zip(logits.par_chunks(ROWS * vocab));
     rows.for_each(|((losses, labels), logits)| {
         for ((loss, &label), row) in losses.iter_mut().zip(labels).zip(logits.chunks_exact(vocab)) {
@@ -35,6 +37,7 @@ pub fn cross_entropy(logits: &[f32], labels: &[i32], losses: &mut [f32], vocab: 
 pub fn cross_entropy_backward(logits: &mut [f32], labels: &[i32], scale: f32, vocab: usize) {
     expect_len("logits", logits.len(), labels.len() * vocab);
     expect_labels(labels, vocab);
+    let _span = span("cross entropy, gradient", || Work::moving(2 * size_of_val(logits)));
     let rows = logits.par_chunks_mut(ROWS * vocab.max(1)).zip(labels.par_chunks(ROWS));
     rows.for_each(|(logits, labels)| {
         for (row, &label) in logits.chunks_exact_mut(vocab).zip(labels) {

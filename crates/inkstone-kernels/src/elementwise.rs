@@ -5,6 +5,7 @@ use rayon::prelude::*;
 use crate::exp::exp;
 use crate::expect_len;
 use crate::number::Number;
+use crate::profile::{Work, span};
 use crate::simd::simd_fn;
 
 /// Elements per task.
@@ -17,6 +18,7 @@ pub(crate) const CHUNK: usize = 1 << 14;
 pub fn swiglu<N: Number>(y: &mut [N], gate: &[N], up: &[N]) {
     expect_len("gate", gate.len(), y.len());
     expect_len("up", up.len(), y.len());
+    let _span = span("swiglu", || Work::moving(3 * size_of_val(y)));
     y.par_chunks_mut(CHUNK)
         .zip(gate.par_chunks(CHUNK).zip(up.par_chunks(CHUNK)))
         .for_each(|(y, (gate, up))| gate_forward(y, gate, up));
@@ -30,6 +32,7 @@ pub fn swiglu_backward<N: Number>(dgate: &mut [N], dup: &mut [N], dy: &[N], gate
     for (name, length) in [("dgate", dgate.len()), ("dup", dup.len()), ("gate", gate.len()), ("up", up.len())] {
         expect_len(name, length, dy.len());
     }
+    let _span = span("swiglu, gradient", || Work::moving(5 * size_of_val(dy)));
     let outputs = dgate.par_chunks_mut(CHUNK).zip(dup.par_chunks_mut(CHUNK));
     let inputs = dy.par_chunks(CHUNK).zip(gate.par_chunks(CHUNK).zip(up.par_chunks(CHUNK)));
     outputs.zip(inputs).for_each(|((dgate, dup), (dy, (gate, up)))| {
@@ -44,6 +47,7 @@ pub fn swiglu_backward<N: Number>(dgate: &mut [N], dup: &mut [N], dy: &[N], gate
 pub fn add(sum: &mut [f32], x: &[f32], y: &[f32]) {
     expect_len("x", x.len(), sum.len());
     expect_len("y", y.len(), sum.len());
+    let _span = span("add", || Work::moving(3 * size_of_val(sum)));
     let inputs = x.par_chunks(CHUNK).zip(y.par_chunks(CHUNK));
     sum.par_chunks_mut(CHUNK).zip(inputs).for_each(|(sum, (x, y))| block_add(sum, x, y));
 }
@@ -54,11 +58,13 @@ pub fn add(sum: &mut [f32], x: &[f32], y: &[f32]) {
 /// If the slices differ in length.
 pub fn add_scaled<N: Number>(sum: &mut [N], x: &[N], factor: f32) {
     expect_len("x", x.len(), sum.len());
+    let _span = span("sum of gradients", || Work::moving(3 * size_of_val(sum)));
     sum.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(sum, x)| block_add_scaled(sum, x, factor));
 }
 
 /// `Σ x²`, in blocks of fixed size whose sums are added in order.
 pub fn sum_of_squares(x: &[f32]) -> f64 {
+    let _span = span("sum of squares", || Work::moving(size_of_val(x)));
     let blocks: Vec<f64> = x.par_chunks(CHUNK).map(block_sum_of_squares).collect();
     blocks.iter().sum()
 }

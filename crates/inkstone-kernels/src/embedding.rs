@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use crate::elementwise::add_to;
 use crate::expect_len;
+use crate::profile::{Work, span};
 
 /// Rows per task.
 const ROWS: usize = 64;
@@ -18,6 +19,7 @@ pub fn embedding(y: &mut [f32], table: &[f32], ids: &[u32], width: usize) {
         return;
     }
     expect_ids(ids, table.len() / width);
+    let _span = span("embedding", || Work::moving(2 * size_of_val(y)));
     y.par_chunks_mut(ROWS * width).zip(ids.par_chunks(ROWS)).for_each(|(y, ids)| {
         for (y, &id) in y.chunks_exact_mut(width).zip(ids) {
             y.copy_from_slice(&table[id as usize * width..][..width]);
@@ -31,6 +33,7 @@ pub fn embedding(y: &mut [f32], table: &[f32], ids: &[u32], width: usize) {
 /// If a length does not fit or an id is outside the table.
 pub fn embedding_backward(dtable: &mut [f32], dy: &[f32], ids: &[u32], width: usize) {
     expect_len("dy", dy.len(), ids.len() * width);
+    let _span = span("embedding, gradient", || Work::moving(size_of_val(dtable) + 3 * size_of_val(dy)));
     dtable.fill(0.0);
     if width == 0 {
         return;

@@ -5,6 +5,7 @@ use rayon::prelude::*;
 use crate::elementwise::CHUNK;
 use crate::exp::exp;
 use crate::expect_len;
+use crate::profile::{Work, span};
 use crate::simd::simd_fn;
 
 /// Which form of GELU.
@@ -22,6 +23,7 @@ pub enum Gelu {
 /// If the slices differ in length.
 pub fn gelu(y: &mut [f32], x: &[f32], form: Gelu) {
     expect_len("x", x.len(), y.len());
+    let _span = span("gelu", || Work::moving(2 * size_of_val(y)));
     y.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(y, x)| match form {
         Gelu::Exact => exact_forward(y, x),
         Gelu::Tanh => tanh_forward(y, x),
@@ -35,6 +37,7 @@ pub fn gelu(y: &mut [f32], x: &[f32], form: Gelu) {
 pub fn gelu_backward(dx: &mut [f32], dy: &[f32], x: &[f32], form: Gelu) {
     expect_len("dy", dy.len(), dx.len());
     expect_len("x", x.len(), dx.len());
+    let _span = span("gelu, gradient", || Work::moving(3 * size_of_val(dx)));
     dx.par_chunks_mut(CHUNK).zip(dy.par_chunks(CHUNK).zip(x.par_chunks(CHUNK))).for_each(|(dx, (dy, x))| match form {
         Gelu::Exact => exact_backward(dx, dy, x),
         Gelu::Tanh => tanh_backward(dx, dy, x),

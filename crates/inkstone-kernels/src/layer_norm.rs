@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use crate::expect_len;
+use crate::profile::{Work, span};
 use crate::reduce::{dot, sum};
 use crate::simd::simd_fn;
 
@@ -18,6 +19,7 @@ pub fn layer_norm(y: &mut [f32], x: &[f32], (weight, bias): (&[f32], &[f32]), ep
     expect_rows(x, weight, bias);
     let width = weight.len();
     let size = ROWS * width.max(1);
+    let _span = span("layer norm", || Work::moving(2 * size_of_val(y)));
     y.par_chunks_mut(size).zip(x.par_chunks(size)).for_each(|(y, x)| {
         for (y, x) in y.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
             row_forward(y, x, weight, bias, eps);
@@ -50,6 +52,7 @@ pub fn layer_norm_backward(grads: LayerNormGrads<'_>, dy: &[f32], x: &[f32], wei
     expect_rows(x, weight, dbias);
     let width = weight.len();
     let size = ROWS * width.max(1);
+    let _span = span("layer norm, gradient", || Work::moving(3 * size_of_val(x)));
     let blocks = dx.par_chunks_mut(size).zip(dy.par_chunks(size)).zip(x.par_chunks(size));
     let partial: Vec<[Vec<f32>; 2]> = blocks
         .map(|((dx, dy), x)| {

@@ -25,6 +25,7 @@ mod norm;
 mod number;
 mod paged;
 mod product;
+pub mod profile;
 pub mod quantised;
 mod recurrent;
 mod reduce;

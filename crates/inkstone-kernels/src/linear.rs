@@ -3,6 +3,7 @@
 use crate::expect_len;
 use crate::few_rows::{FEW, few_rows};
 use crate::number::Number;
+use crate::profile::{Work, span};
 use crate::product::{Extent, Plan, View, ViewMut, product};
 
 /// In which precision the operands of a product are.
@@ -36,6 +37,11 @@ impl LinearShape {
         expect_len("w", w, self.outputs * self.inputs);
         expect_len("y", y, self.rows * self.outputs);
     }
+
+    /// The work of a product whose operands and result have so many bytes.
+    fn work(&self, bytes: usize, precision: Precision) -> Work {
+        Work { flops: 2.0 * (self.rows * self.inputs * self.outputs) as f64, precision, bytes: bytes as f64 }
+    }
 }
 
 fn shared(precision: Precision) -> Plan {
@@ -48,6 +54,7 @@ fn shared(precision: Precision) -> Plan {
 /// If a slice does not have the length that `shape` says.
 pub fn linear<N: Number, M: Number>(y: &mut [N], x: &[M], w: &[f32], shape: LinearShape, precision: Precision) {
     shape.check(x.len(), w.len(), y.len());
+    let _span = span("linear", || shape.work(size_of_val(y) + size_of_val(x) + size_of_val(w), precision));
     if shape.rows <= FEW {
         return few_rows(y, x, w, shape, precision);
     }
@@ -87,6 +94,8 @@ pub fn add_linear_grad_input<N: Number, M: Number>(
 
 fn grad_input<N: Number, M: Number>(dx: &mut [N], dy: &[M], w: &[f32], shape: LinearShape, plan: Plan) {
     shape.check(dx.len(), w.len(), dy.len());
+    let bytes = size_of_val(dx) + size_of_val(dy) + size_of_val(w);
+    let _span = span("linear, input gradient", || shape.work(bytes, plan.precision));
     let extent = Extent { rows: shape.rows, columns: shape.inputs, depth: shape.outputs };
     let (dy, w) = (View::rows(dy, shape.outputs), View::rows(w, shape.inputs));
     // SAFETY: as above.
@@ -105,6 +114,8 @@ pub fn linear_grad_weight<N: Number, M: Number>(
     precision: Precision,
 ) {
     shape.check(x.len(), dw.len(), dy.len());
+    let bytes = size_of_val(dw) + size_of_val(dy) + size_of_val(x);
+    let _span = span("linear, weight gradient", || shape.work(bytes, precision));
     let extent = Extent { rows: shape.outputs, columns: shape.inputs, depth: shape.rows };
     let (dy, x) = (View::rows(dy, shape.outputs).transposed(), View::rows(x, shape.inputs));
     // SAFETY: as above.

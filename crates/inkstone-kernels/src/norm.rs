@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use crate::expect_len;
 use crate::number::Number;
+use crate::profile::{Work, span};
 use crate::reduce::dot;
 use crate::simd::simd_fn;
 
@@ -18,6 +19,7 @@ pub fn rms_norm<N: Number>(y: &mut [N], x: &[f32], weight: &[f32], eps: f32) {
     expect_len("y", y.len(), x.len());
     let width = weight.len();
     expect_rows(x, width);
+    let _span = span("rms norm", || Work::moving(size_of_val(y) + size_of_val(x)));
     y.par_chunks_mut(ROWS * width.max(1)).zip(x.par_chunks(ROWS * width.max(1))).for_each(|(y, x)| {
         for (y, x) in y.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
             row_forward(y, x, weight, eps);
@@ -44,6 +46,7 @@ pub fn rms_norm_backward<N: Number>(
     let width = weight.len();
     expect_rows(x, width);
     let size = ROWS * width.max(1);
+    let _span = span("rms norm, gradient", || Work::moving(size_of_val(dx) + size_of_val(dy) + size_of_val(x)));
     let blocks = dx.par_chunks_mut(size).zip(dy.par_chunks(size)).zip(x.par_chunks(size));
     let partial: Vec<Vec<f32>> = blocks
         .map(|((dx, dy), x)| {

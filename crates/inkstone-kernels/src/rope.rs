@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use crate::expect_len;
 use crate::number::Number;
+use crate::profile::{Work, span};
 use crate::simd::simd_fn;
 
 /// Shape of what is rotated: `[batch, length, heads, head_dim]`.
@@ -34,6 +35,7 @@ pub fn rope<N: Number>(x: &mut [N], cos: &[f32], sin: &[f32], shape: RopeShape, 
     if half == 0 || x.is_empty() {
         return;
     }
+    let _span = span("rope", || Work::moving(2 * size_of_val(x)));
     let sign = if inverse { -1.0 } else { 1.0 };
     x.par_chunks_mut(heads * head_dim).enumerate().with_min_len(32).for_each(|(row, x)| {
         let at = row % length * half;

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use inkstone_kernels::profile;
 use inkstone_nn::Precision;
 use serde_json::Value;
 
@@ -58,7 +59,7 @@ pub fn bench(workload: &Workload, mut report: impl FnMut(usize)) -> Result<Measu
     let mut optimizer = Optimizer::new(&model, optimizer_config());
     let (mut seconds, mut losses) = (Vec::new(), Vec::new());
     for step in 0..workload.warmup + workload.steps {
-        let started = Instant::now();
+        let (started, _step) = (Instant::now(), profile::mark(crate::STEP));
         let loss = model.loss(&ids, &labels, workload.batch, None);
         losses.push(loss.losses.iter().map(|&x| f64::from(x)).sum::<f64>() / tokens as f64);
         let mut gradients = loss.mean.backward();

@@ -32,3 +32,6 @@ pub use preference::PreferenceStage;
 pub use pretrain::{Positions, PretrainStage, positions_behind};
 pub use reward::RewardStage;
 pub use sft::SftStage;
+
+/// The name of the span of a training step, in a profile of the kernels.
+pub const STEP: &str = "step";

@@ -1,6 +1,7 @@
 //! The one training loop.
 
 use inkstone_corpus::loader::Batch;
+use inkstone_kernels::profile;
 use inkstone_models::Model;
 use inkstone_recipe::{Context, Task};
 use inkstone_tokenizer::Tokenizer;
@@ -58,7 +59,7 @@ pub fn train<D: Batches>(
 
     while step < steps {
         // 1) The gradient of one batch, summed over `accumulate` parts of it.
-        let started = std::time::Instant::now();
+        let (started, span) = (std::time::Instant::now(), profile::mark(crate::STEP));
         let loss = gradient(&model, loader, &mut optimizer, (run, step))?;
 
         // 2) One step of AdamW, at the scheduled rate, with the norm clipped.
@@ -67,6 +68,7 @@ pub fn train<D: Batches>(
         check_finite(step, (loss, norm), rate, &log, &optimizer)?;
         model = optimizer.step(model, rate, norm, config.clip);
         step += 1;
+        drop(span);
 
         // 3) What happened, to the log and to the person who waits.
         let tokens = step * config.tokens_per_step();

@@ -29,7 +29,7 @@ fn main() -> ExitCode {
         let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
     }
     let result = match inkstone_kernels::isa::Isa::forced() {
-        Ok(_) => commands::dispatch(cli, &printer),
+        Ok(_) => rayon::scope(|_| commands::dispatch(cli, &printer)),
         Err(message) => Err(anyhow::anyhow!(message)),
     };
     match result {

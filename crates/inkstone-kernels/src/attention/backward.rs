@@ -10,6 +10,7 @@ use crate::exp::exp;
 use crate::expect_len;
 use crate::number::{Number, load, store};
 use crate::product::{Extent, View, ViewMut, product};
+use crate::profile::span;
 use crate::reduce::dot;
 use crate::scratch::Scratch;
 use crate::simd::simd_fn;
@@ -33,6 +34,8 @@ pub fn attention_backward<N: Number>(
     expect_len("dout", dout.len(), q.len());
     expect_len("out", out.len(), q.len());
     expect_len("lse", lse.len(), shape.batch * shape.heads * shape.queries);
+    let bytes = 4 * (size_of_val(q) + size_of_val(k));
+    let _span = span("attention, gradient", || shape.work(5, bytes));
     let inputs = Inputs::new((q, k, v), starts, shape);
     let dq = ViewMut::rows(dq, shape.q_row());
     let [dk, dv] = [dk, dv].map(|x| ViewMut::rows(x, shape.kv_row()));

@@ -9,6 +9,7 @@ use super::tile::{BLOCK, Inputs, Tile};
 use crate::expect_len;
 use crate::number::Number;
 use crate::product::{Extent, View, ViewMut, product};
+use crate::profile::span;
 use crate::reduce::{exp_in_place, max};
 use crate::scratch::Scratch;
 use crate::simd::simd_fn;
@@ -27,6 +28,8 @@ pub fn attention<N: Number>(
     shape.check(q, k, v, starts);
     expect_len("out", out.len(), q.len());
     expect_len("lse", lse.len(), shape.batch * shape.heads * shape.queries);
+    let bytes = 2 * (size_of_val(out) + size_of_val(k));
+    let _span = span("attention", || shape.work(2, bytes));
     let (out, lse) = (ViewMut::rows(out, shape.q_row()), ViewMut::rows(lse, shape.queries));
     let inputs = Inputs::new((q, k, v), starts, shape);
     let blocks = shape.queries.div_ceil(BLOCK);

@@ -12,6 +12,7 @@ mod tile;
 pub use backward::attention_backward;
 pub use forward::attention;
 
+use crate::profile::Work;
 use crate::{Precision, expect_len};
 
 /// Shape of an attention.
@@ -66,6 +67,13 @@ pub struct AttentionGrads<'a, N> {
 impl AttentionShape {
     fn q_row(&self) -> usize {
         self.heads * self.head_dim
+    }
+
+    /// The work of so many products of queries and visible keys over the width of a head, half of all where both are of one length.
+    fn work(&self, products: usize, bytes: usize) -> Work {
+        let pairs = self.queries * (2 * self.keys - self.queries + 1) / 2;
+        let flops = (2 * products * self.batch * self.heads * pairs * self.head_dim) as f64;
+        Work { flops, precision: self.precision, bytes: bytes as f64 }
     }
 
     fn kv_row(&self) -> usize {

@@ -11,6 +11,7 @@ use inkstone_train::peft::PeftTable;
 use serde_json::{Value, json};
 
 use super::bench_model::{self, What};
+use super::profile::Profile;
 use crate::cli::{Bench, BenchCommand, BenchKernels, BenchTrain};
 use crate::hint::hinted;
 use crate::machine;
@@ -41,8 +42,10 @@ fn train(args: &BenchTrain, printer: &Printer) -> anyhow::Result<ExitCode> {
         steps: args.steps.max(1),
     };
     let task = printer.task("steps", Some((WARMUP + workload.steps) as u64), "steps");
+    let profile = Profile::start(args.profile.as_deref());
     let measured = train_bench(&workload, |step| task.set(step as u64 + 1))?;
     drop(task);
+    profile.finish(printer)?;
     let mut sorted = measured.seconds.clone();
     sorted.sort_by(f64::total_cmp);
     let (median, best) = (sorted[sorted.len() / 2], sorted[0]);

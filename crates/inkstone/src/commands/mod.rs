@@ -16,6 +16,7 @@ mod merge;
 mod new;
 mod ngram;
 mod plan;
+mod profile;
 mod quantize;
 mod run;
 mod serve;

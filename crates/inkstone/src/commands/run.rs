@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use inkstone_recipe::{Options, RunReport, Store};
 
+use super::profile::Profile;
 use crate::cli::Run;
 use crate::printer::{Printer, duration, short, thousands};
 use crate::{machine, stages};
@@ -21,11 +22,12 @@ pub(crate) fn run(args: &Run, runs: &Path, printer: &Printer) -> anyhow::Result<
     let store = Store::open(runs)?;
     let interrupt = machine::stop_on_ctrl_c()?;
     let options = Options { only: args.only.clone(), from: args.from.clone(), wait: !args.no_wait };
-    let started = Instant::now();
+    let (started, profile) = (Instant::now(), Profile::start(args.profile.as_deref()));
     let environment = machine::environment(printer, &interrupt, Some(&machine::measured));
     let report = inkstone_recipe::run(&recipe, &registry, &store, &options, &environment)?;
     let page = crate::report::write(&report)?;
     summarise(&report, &page, started.elapsed().as_secs_f64(), printer);
+    profile.finish(printer)?;
     Ok(ExitCode::SUCCESS)
 }
 
