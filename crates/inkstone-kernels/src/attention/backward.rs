@@ -41,7 +41,7 @@ pub fn attention_backward<N: Number>(
     let [dk, dv] = [dk, dv].map(|x| ViewMut::rows(x, shape.kv_row()));
     let back = Backward { dout, out, lse };
     let group = shape.heads / shape.kv_heads.max(1);
-    (0..shape.batch * shape.kv_heads).into_par_iter().for_each(|task| {
+    (0..shape.batch * shape.kv_heads).into_par_iter().with_max_len(1).for_each(|task| {
         let (batch, kv_head) = (task / shape.kv_heads, task % shape.kv_heads);
         let size = shape.keys * shape.head_dim;
         let mut sums = Scratch::take(2 * size);

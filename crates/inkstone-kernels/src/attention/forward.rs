@@ -33,7 +33,7 @@ pub fn attention<N: Number>(
     let (out, lse) = (ViewMut::rows(out, shape.q_row()), ViewMut::rows(lse, shape.queries));
     let inputs = Inputs::new((q, k, v), starts, shape);
     let blocks = shape.queries.div_ceil(BLOCK);
-    (0..shape.batch * shape.heads * blocks).into_par_iter().for_each(|task| {
+    (0..shape.batch * shape.heads * blocks).into_par_iter().with_max_len(1).for_each(|task| {
         let (head, block) = (task / blocks, task % blocks);
         let tile = inputs.tile(head / shape.heads, head % shape.heads, block);
         // SAFETY: each task writes the rows of its own batch, head and block of queries.

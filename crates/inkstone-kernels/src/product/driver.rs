@@ -4,7 +4,7 @@ use half::bf16;
 use rayon::prelude::*;
 
 use super::STEPS;
-use super::pack::{Part, in_lanes, in_steps};
+use super::operand::{Operand, Words};
 use super::tile::{LARGEST, Tile};
 use super::view::{Extent, View, ViewMut};
 use crate::Precision;
@@ -19,9 +19,6 @@ const BLOCK_ROWS: usize = 96;
 const BLOCK_COLUMNS: usize = 128;
 /// Tasks for each thread, so that the last ones are short beside the whole. Rows are packed once for each task that they are in.
 const TASKS: usize = 4;
-
-/// Depth that is packed at a time across the panels of a block.
-const LEVELS: usize = 16;
 
 /// How a product is computed.
 #[derive(Debug, Clone, Copy)]
@@ -45,6 +42,8 @@ pub(crate) unsafe fn product(out: ViewMut, a: View, b: View, extent: Extent, pla
         return;
     }
     let tile = Tile::of(plan.precision);
+    let [a, b] = [(a, rows, tile.rows), (b.transposed(), columns, tile.columns)]
+        .map(|(from, lanes, width)| Operand { from, lanes, depth, width, element: tile.element });
     let job = Job { out, a, b, extent, tile, accumulate: plan.accumulate };
     if depth == 0 {
         // SAFETY: the caller's promise.
@@ -57,8 +56,8 @@ pub(crate) unsafe fn product(out: ViewMut, a: View, b: View, extent: Extent, pla
 
 struct Job {
     out: ViewMut,
-    a: View,
-    b: View,
+    a: Operand,
+    b: Operand,
     extent: Extent,
     tile: Tile,
     accumulate: bool,
@@ -72,6 +71,13 @@ struct Block {
     /// Panels of `b`, from and to.
     panel: usize,
     panels: usize,
+}
+
+/// What is packed of the operands: all of `b`, and of `a` where its columns are adjacent in memory; its rows are packed by whoever
+/// multiplies them.
+struct Packed<'a> {
+    a: Option<&'a [u32]>,
+    b: &'a [u32],
 }
 
 impl Job {
@@ -98,105 +104,55 @@ impl Job {
         self.extent.depth.div_ceil(self.tile.element.depth())
     }
 
-    fn column_panels(&self) -> usize {
-        self.extent.columns.div_ceil(self.tile.columns)
+    /// Rows of a block: whole tiles.
+    fn tall(&self) -> usize {
+        BLOCK_ROWS / self.tile.rows * self.tile.rows
     }
 
     /// # Safety
     /// As for [`product`].
     unsafe fn alone(&self) {
-        let mut packed = Scratch::take(self.steps().div_ceil(STEPS) * self.column_panels() * STEPS * self.tile.columns);
-        let size = STEPS * self.tile.columns;
-        for (n, panel) in packed.words().chunks_exact_mut(size).enumerate() {
+        let (mut b, mut a) = (Scratch::take(self.b.words()), Scratch::take(self.a.ahead()));
+        // SAFETY: the caller's promise.
+        let packed = unsafe {
+            (0..self.b.parts()).for_each(|n| self.b.pack_part(Words::of(&mut b), n));
+            (0..self.a.parts_ahead()).for_each(|n| self.a.pack_part(Words::of(&mut a), n));
+            Packed { a: self.a.turned().then(|| &*a.words()), b: b.words() }
+        };
+        for row in (0..self.extent.rows).step_by(self.tall()) {
+            let rows = self.tall().min(self.extent.rows - row);
             // SAFETY: the caller's promise.
-            unsafe { self.pack_columns(panel, n) };
-        }
-        let tall = BLOCK_ROWS / self.tile.rows * self.tile.rows;
-        for row in (0..self.extent.rows).step_by(tall) {
-            let rows = tall.min(self.extent.rows - row);
-            // SAFETY: the caller's promise.
-            unsafe { self.block(packed.words(), Block { row, rows, panel: 0, panels: self.column_panels() }) };
+            unsafe { self.block(&packed, Block { row, rows, panel: 0, panels: self.b.panels() }) };
         }
     }
 
     /// # Safety
     /// As for [`product`].
     unsafe fn shared(&self) {
-        let size = STEPS * self.tile.columns;
-        let mut packed = Scratch::take(self.steps().div_ceil(STEPS) * self.column_panels() * size);
-        packed.words().par_chunks_exact_mut(size).enumerate().for_each(|(n, panel)| {
-            // SAFETY: the caller's promise.
-            unsafe { self.pack_columns(panel, n) };
+        let (mut b, mut a) = (Scratch::take(self.b.words()), Scratch::take(self.a.ahead()));
+        let (to_b, to_a, first) = (Words::of(&mut b), Words::of(&mut a), self.b.parts());
+        (0..first + self.a.parts_ahead()).into_par_iter().with_max_len(1).for_each(|n| {
+            // SAFETY: the caller's promise; no two parts overlap.
+            unsafe { if n < first { self.b.pack_part(to_b, n) } else { self.a.pack_part(to_a, n - first) } };
         });
-        let packed: &[u32] = packed.words();
-        let tall = BLOCK_ROWS / self.tile.rows * self.tile.rows;
-        let down = self.extent.rows.div_ceil(tall);
+        let packed = Packed { a: self.a.turned().then(|| &*a.words()), b: b.words() };
+        let down = self.extent.rows.div_ceil(self.tall());
         let most = (self.extent.columns / BLOCK_COLUMNS).max(1);
-        let wide = self.column_panels().div_ceil((TASKS * rayon::current_num_threads()).div_ceil(down).min(most));
-        let across = self.column_panels().div_ceil(wide);
-        (0..down * across).into_par_iter().for_each(|task| {
-            let (row, panel) = (task / across * tall, task % across * wide);
-            let rows = tall.min(self.extent.rows - row);
+        let wide = self.b.panels().div_ceil((TASKS * rayon::current_num_threads()).div_ceil(down).min(most));
+        let across = self.b.panels().div_ceil(wide);
+        (0..down * across).into_par_iter().with_max_len(1).for_each(|task| {
+            let (row, panel) = (task / across * self.tall(), task % across * wide);
+            let rows = self.tall().min(self.extent.rows - row);
             // SAFETY: no two blocks overlap.
-            unsafe { self.block(packed, Block { row, rows, panel, panels: wide.min(self.column_panels() - panel) }) };
+            unsafe { self.block(&packed, Block { row, rows, panel, panels: wide.min(self.b.panels() - panel) }) };
         });
-    }
-
-    /// Packs panel `n` of `b`; they are in order of depth, then of columns.
-    ///
-    /// # Safety
-    /// As for [`product`].
-    unsafe fn pack_columns(&self, panel: &mut [u32], n: usize) {
-        let (deep, across) = (n / self.column_panels(), n % self.column_panels());
-        let (depth, column) = (deep * STEPS * self.tile.element.depth(), across * self.tile.columns);
-        let part = Part {
-            from: self.b.at(depth, column),
-            lanes: self.tile.columns.min(self.extent.columns - column),
-            lane: self.b.column,
-            deep: self.b.row,
-            depth: (STEPS * self.tile.element.depth()).min(self.extent.depth - depth),
-        };
-        // SAFETY: the part lies inside `b`.
-        unsafe { in_steps(panel, &part, self.tile.columns, self.tile.element) };
-    }
-
-    /// Packs the rows of a block over one panel's depth.
-    ///
-    /// # Safety
-    /// As for [`product`].
-    unsafe fn pack_rows(&self, panels: &mut [u32], block: Block, depth: usize) {
-        let (tile, element) = (&self.tile, self.tile.element);
-        let deepest = (STEPS * element.depth()).min(self.extent.depth - depth);
-        // Where the block's rows are adjacent in memory, all panels take a few levels while those are in the cache.
-        let slice = if self.a.column == 1 { deepest } else { LEVELS };
-        for level in (0..deepest).step_by(slice) {
-            for (n, panel) in panels.chunks_exact_mut(STEPS * tile.rows).enumerate() {
-                let row = block.row + n * tile.rows;
-                let part = Part {
-                    from: self.a.at(row, depth + level),
-                    lanes: tile.rows.min(self.extent.rows - row),
-                    lane: self.a.row,
-                    deep: self.a.column,
-                    depth: slice.min(deepest - level),
-                };
-                let to = &mut panel[level / element.depth() * tile.rows..];
-                // SAFETY: the part lies inside `a`.
-                unsafe {
-                    if self.a.column == 1 {
-                        in_lanes(to, &part, element);
-                    } else {
-                        in_steps(to, &part, tile.rows, element);
-                    }
-                }
-            }
-        }
     }
 
     /// One block of the output over the whole depth.
     ///
     /// # Safety
     /// As for [`product`]; nobody else touches the block.
-    unsafe fn block(&self, packed: &[u32], block: Block) {
+    unsafe fn block(&self, packed: &Packed<'_>, block: Block) {
         // SAFETY: the caller's promise.
         unsafe {
             if self.out.half {
@@ -211,7 +167,7 @@ impl Job {
     ///
     /// # Safety
     /// As for [`Self::block`].
-    unsafe fn half_block(&self, packed: &[u32], block: Block) {
+    unsafe fn half_block(&self, packed: &Packed<'_>, block: Block) {
         let column = block.panel * self.tile.columns;
         let columns = (block.panels * self.tile.columns).min(self.extent.columns - column);
         let mut sums = Scratch::take(block.rows * columns);
@@ -235,21 +191,26 @@ impl Job {
     ///
     /// # Safety
     /// As for [`Self::block`].
-    unsafe fn sums(&self, packed: &[u32], block: Block, out: ViewMut) {
+    unsafe fn sums(&self, packed: &Packed<'_>, block: Block, out: ViewMut) {
         let tile = &self.tile;
-        let run = if self.a.column == 1 { tile.straight } else { tile.turned };
-        let row_panels = block.rows.div_ceil(tile.rows);
-        let mut rows = Scratch::take(row_panels * tile.rows * STEPS);
+        let run = if self.a.turned() { tile.turned } else { tile.straight };
+        let (first, panels) = (block.row / tile.rows, block.rows.div_ceil(tile.rows));
+        let (tall, wide) = (STEPS * tile.rows, STEPS * tile.columns);
+        let mut own = Scratch::take(if packed.a.is_some() { 0 } else { panels * tall });
         let mut edge = [0.0; LARGEST];
-        let size = STEPS * tile.columns;
-        for (deep, columns) in packed.chunks_exact(size * self.column_panels()).enumerate() {
+        for (deep, columns) in packed.b.chunks_exact(wide * self.b.panels()).enumerate() {
             let steps = STEPS.min(self.steps() - deep * STEPS);
-            // SAFETY: the block lies inside the product.
-            unsafe { self.pack_rows(rows.words(), block, deep * STEPS * tile.element.depth()) };
+            let rows = match packed.a {
+                Some(a) => &a[(deep * self.a.panels() + first) * tall..][..panels * tall],
+                None => {
+                    // SAFETY: the block lies inside the product.
+                    unsafe { self.a.pack_panels(Words::of(&mut own), deep, first..first + panels) };
+                    &*own.words()
+                }
+            };
             let add = self.accumulate || deep > 0;
-            let panels = columns.chunks_exact(size).enumerate().skip(block.panel).take(block.panels);
-            for (across, b) in panels {
-                for (down, a) in rows.words().chunks_exact(STEPS * tile.rows).enumerate() {
+            for (across, b) in columns.chunks_exact(wide).enumerate().skip(block.panel).take(block.panels) {
+                for (down, a) in rows.chunks_exact(tall).enumerate() {
                     let at = (block.row + down * tile.rows, across * tile.columns);
                     // SAFETY: both panels hold `steps`.
                     unsafe {

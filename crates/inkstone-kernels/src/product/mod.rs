@@ -6,6 +6,7 @@
 //! Matrix Multiplication", 2008).
 
 mod driver;
+mod operand;
 mod pack;
 mod tile;
 mod view;

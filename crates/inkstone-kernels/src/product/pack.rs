@@ -10,7 +10,6 @@ use super::STEPS;
 use super::tile::Element;
 use super::view::View;
 use crate::bf16::rounded;
-#[cfg(target_arch = "x86_64")]
 use crate::isa::{Isa, isa};
 use crate::number::Number;
 use crate::simd::simd_fn;
@@ -40,7 +39,7 @@ impl Part {
 
     /// # Safety
     /// The part lies inside a live slice of `N`.
-    unsafe fn level<N: Number>(&self, depth: usize) -> &[N] {
+    pub(super) unsafe fn level<N: Number>(&self, depth: usize) -> &[N] {
         let first = self.from.pointer.cast::<N>();
         // SAFETY: the caller's promise; the level's elements are adjacent.
         unsafe { std::slice::from_raw_parts(first.offset(depth as isize * self.deep), self.lanes) }
@@ -96,6 +95,33 @@ simd_fn! {
     }
 }
 
+/// Panels of twelve lanes that are packed together: three vectors of pairs.
+pub(super) const GROUP: usize = 4;
+
+/// Whether so many lanes and levels are worth [`in_group`].
+pub(super) fn is_group(width: usize, lanes: usize, depth: usize, element: Element) -> bool {
+    let pairs = element == Element::Pair && depth.is_multiple_of(2);
+    cfg!(target_arch = "x86_64") && pairs && width == 12 && lanes >= GROUP * width && isa() == Isa::Avx512Bf16
+}
+
+/// `panels[n][step][12]` of a part of 48 lanes that are adjacent in memory.
+///
+/// # Safety
+/// The part lies inside a live slice, its `lane` is 1, and [`is_group`] says so.
+pub(super) unsafe fn in_group(panels: [&mut [u32]; GROUP], part: &Part) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: the caller's promise.
+    unsafe {
+        if part.from.half {
+            super::x86::group_levels::<bf16>(panels, part);
+        } else {
+            super::x86::group_levels::<f32>(panels, part);
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (panels, part);
+}
+
 /// # Safety
 /// The part lies inside a live slice of `N`.
 #[inline(always)]
@@ -117,6 +143,11 @@ unsafe fn steps<N: Number>(panel: &mut [u32], part: &Part, width: usize, element
 /// The part lies inside a live slice of `N`; its `lane` is 1.
 #[inline(always)]
 unsafe fn levels<const WIDTH: usize, N: Number>(panel: &mut [u32], part: &Part, element: Element) {
+    #[cfg(target_arch = "x86_64")]
+    if WIDTH == 32 && part.lanes == 32 && element == Element::Pair && part.depth % 2 == 0 && isa() == Isa::Avx512Bf16 {
+        // SAFETY: the caller's promise; the path was chosen for this processor.
+        return unsafe { super::x86::wide_levels::<N>(panel, part) };
+    }
     let zeros = [N::default(); WIDTH];
     for (step, panel) in panel.as_chunks_mut::<WIDTH>().0.iter_mut().enumerate() {
         let depth = step * element.depth();

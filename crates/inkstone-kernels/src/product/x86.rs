@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::{
     __m256, __m512, __m512bh, __m512i, _mm256_add_ps, _mm256_cvtss_f32, _mm256_fmadd_ps, _mm256_loadu_ps,
-    _mm256_set1_ps, _mm256_setzero_ps, _mm256_storeu_ps, _mm512_add_ps, _mm512_cvtne2ps_pbh, _mm512_cvtss_f32,
+    _mm256_set1_ps, _mm256_setzero_ps, _mm256_storeu_ps, _mm512_add_ps, _mm512_alignr_epi32, _mm512_cvtne2ps_pbh, _mm512_cvtss_f32,
     _mm512_dpbf16_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_mask_storeu_epi32,
     _mm512_maskz_loadu_epi16, _mm512_maskz_loadu_ps, _mm512_permutex2var_epi16, _mm512_permutexvar_epi16,
     _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512, _mm512_shuffle_i32x4, _mm512_storeu_ps,
@@ -10,6 +10,7 @@ use std::arch::x86_64::{
 };
 
 use super::STEPS;
+use super::pack::Part;
 use super::tile::{Element, Tile};
 use crate::number::Number;
 
@@ -91,19 +92,71 @@ pub(super) unsafe fn avx2_roof(rounds: usize, seed: f32) -> f32 {
 pub(super) unsafe fn join_levels<N: Number>(to: &mut [u32], low: &[N], high: &[N]) {
     for (to, (low, high)) in to.chunks_mut(16).zip(low.chunks(16).zip(high.chunks(16))) {
         let mask = u16::MAX >> (16 - to.len());
-        // SAFETY: the mask keeps to the chunks, which hold what `N` says; registers have no invalid content.
+        // SAFETY: the mask keeps to the chunks.
         unsafe {
-            let joined = if N::HALF {
-                let [low, high] = [low, high].map(|x| _mm512_maskz_loadu_epi16(u32::from(mask), x.as_ptr().cast()));
-                let order = std::mem::transmute::<[u16; 32], __m512i>(const { by_turns(32) });
-                _mm512_permutex2var_epi16(low, order, high)
-            } else {
-                let [low, high] = [low, high].map(|x| _mm512_maskz_loadu_ps(mask, x.as_ptr().cast()));
-                let halves = std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low));
-                let order = std::mem::transmute::<[u16; 32], __m512i>(const { by_turns(16) });
-                _mm512_permutexvar_epi16(order, halves)
-            };
+            let joined = pairs(low.as_ptr(), high.as_ptr(), mask);
             _mm512_mask_storeu_epi32(to.as_mut_ptr().cast(), mask, joined);
+        }
+    }
+}
+
+/// The levels of a part of 32 lanes, by twos: `to[step][32]`.
+///
+/// # Safety
+/// As for [`join_levels`]; the part lies inside a live slice of `N`, its lanes are adjacent, its depth even.
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+pub(super) unsafe fn wide_levels<N: Number>(to: &mut [u32], part: &Part) {
+    for (step, to) in to.as_chunks_mut::<32>().0.iter_mut().take(part.depth / 2).enumerate() {
+        // SAFETY: the part has both levels, of 32 lanes.
+        unsafe {
+            let (low, high) = (part.level::<N>(2 * step).as_ptr(), part.level::<N>(2 * step + 1).as_ptr());
+            for half in [0, 16] {
+                let joined = pairs(low.add(half), high.add(half), u16::MAX);
+                _mm512_storeu_si512(to.as_mut_ptr().add(half).cast(), joined);
+            }
+        }
+    }
+}
+
+/// The levels of a part of 48 lanes, by twos, in four panels of twelve: `to[n][step][12]`.
+///
+/// # Safety
+/// As for [`wide_levels`], with 48 lanes.
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+pub(super) unsafe fn group_levels<N: Number>(to: [&mut [u32]; 4], part: &Part) {
+    const TWELVE: u16 = 0xfff;
+    let [a, b, c, d] = to.map(|to| to.as_chunks_mut::<12>().0.iter_mut());
+    for (step, (((a, b), c), d)) in a.zip(b).zip(c).zip(d).take(part.depth / 2).enumerate() {
+        // SAFETY: the part has both levels, of 48 lanes.
+        unsafe {
+            let (low, high) = (part.level::<N>(2 * step).as_ptr(), part.level::<N>(2 * step + 1).as_ptr());
+            let [x, y, z] = [0, 16, 32].map(|lane| pairs(low.add(lane), high.add(lane), u16::MAX));
+            _mm512_mask_storeu_epi32(a.as_mut_ptr().cast(), TWELVE, x);
+            _mm512_mask_storeu_epi32(b.as_mut_ptr().cast(), TWELVE, _mm512_alignr_epi32::<12>(y, x));
+            _mm512_mask_storeu_epi32(c.as_mut_ptr().cast(), TWELVE, _mm512_alignr_epi32::<8>(z, y));
+            _mm512_mask_storeu_epi32(d.as_mut_ptr().cast(), TWELVE, _mm512_alignr_epi32::<4>(z, z));
+        }
+    }
+}
+
+/// Sixteen pairs of bfloat16 `(low[n], high[n])`, zero where the mask has no bit.
+///
+/// # Safety
+/// As for [`join_levels`]; both hold an element for each bit of the mask.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+unsafe fn pairs<N: Number>(low: *const N, high: *const N, mask: u16) -> __m512i {
+    // SAFETY: the caller's promise, and `N` says what an element is; registers have no invalid content.
+    unsafe {
+        if N::HALF {
+            let [low, high] = [low, high].map(|x| _mm512_maskz_loadu_epi16(u32::from(mask), x.cast()));
+            let order = std::mem::transmute::<[u16; 32], __m512i>(const { by_turns(32) });
+            _mm512_permutex2var_epi16(low, order, high)
+        } else {
+            let [low, high] = [low, high].map(|x| _mm512_maskz_loadu_ps(mask, x.cast()));
+            let halves = std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low));
+            let order = std::mem::transmute::<[u16; 32], __m512i>(const { by_turns(16) });
+            _mm512_permutexvar_epi16(order, halves)
         }
     }
 }
