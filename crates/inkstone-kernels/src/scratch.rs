@@ -29,6 +29,12 @@ impl Scratch {
 
 impl Scratch {
     /// The buffer as 32-bit words.
+    pub(crate) fn as_words(&self) -> &[u32] {
+        // SAFETY: f32 and u32 have the same size and alignment, and every bit pattern is valid in both.
+        unsafe { std::slice::from_raw_parts(self.buffer.as_ptr().cast(), self.length) }
+    }
+
+    /// The buffer as 32-bit words, to be written.
     pub(crate) fn words(&mut self) -> &mut [u32] {
         // SAFETY: f32 and u32 have the same size and alignment, and every bit pattern is valid in both.
         unsafe { std::slice::from_raw_parts_mut(self.buffer.as_mut_ptr().cast(), self.length) }

@@ -4,12 +4,12 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::tile::{BLOCK, Inputs, Tile};
+use super::tile::{BLOCK, Inputs, Keys, Order, Tile};
 use super::{AttentionGrads, AttentionSaved, AttentionShape};
 use crate::exp::exp;
 use crate::expect_len;
 use crate::number::{Number, load, store};
-use crate::product::{Extent, View, ViewMut, product};
+use crate::product::{Extent, View, ViewMut, multiply, product};
 use crate::profile::span;
 use crate::reduce::dot;
 use crate::scratch::Scratch;
@@ -40,7 +40,7 @@ pub fn attention_backward<N: Number>(
     let dq = ViewMut::rows(dq, shape.q_row());
     let [dk, dv] = [dk, dv].map(|x| ViewMut::rows(x, shape.kv_row()));
     let back = Backward { dout, out, lse };
-    let group = shape.heads / shape.kv_heads.max(1);
+    let blocks = shape.queries.div_ceil(BLOCK);
     (0..shape.batch * shape.kv_heads).into_par_iter().with_max_len(1).for_each(|task| {
         let (batch, kv_head) = (task / shape.kv_heads, task % shape.kv_heads);
         let size = shape.keys * shape.head_dim;
@@ -49,10 +49,12 @@ pub fn attention_backward<N: Number>(
         let (dk_sums, dv_sums) = sums.split_at_mut(size);
         let [k, v] = [&mut *dk_sums, &mut *dv_sums].map(|sums| ViewMut::rows(sums, shape.head_dim));
         let targets = Targets { dq, dk: k, dv: v };
-        for head in kv_head * group..(kv_head + 1) * group {
-            for block in 0..shape.queries.div_ceil(BLOCK) {
+        let keys = inputs.keys((batch, kv_head), 0..blocks, ORDERS);
+        for head in inputs.group(kv_head) {
+            for block in 0..blocks {
+                let tile = inputs.tile(batch, head, block);
                 // SAFETY: a task writes the queries of its own heads, and sums that are its own.
-                unsafe { backward_tile(&inputs, &back, &inputs.tile(batch, head, block), targets) };
+                unsafe { backward_tile((&inputs, &keys), &back, &tile, targets) };
             }
         }
         for (target, sums) in [(dk, dk_sums), (dv, dv_sums)] {
@@ -64,6 +66,9 @@ pub fn attention_backward<N: Number>(
         }
     });
 }
+
+/// Scores, their gradient, and the gradient of the queries take the keys in these orders.
+const ORDERS: [Order; 3] = [Order::KeysTransposed, Order::ValuesTransposed, Order::Keys];
 
 struct Backward<'a, N> {
     dout: &'a [N],
@@ -80,7 +85,12 @@ struct Targets {
 
 /// # Safety
 /// No other task writes the tile's queries of `dq`, or `dk` and `dv`, which are sums of the tile's key head.
-unsafe fn backward_tile<N: Number>(inputs: &Inputs<'_>, back: &Backward<'_, N>, tile: &Tile, targets: Targets) {
+unsafe fn backward_tile<N: Number>(
+    (inputs, keys): (&Inputs<'_>, &Keys<3>),
+    back: &Backward<'_, N>,
+    tile: &Tile,
+    targets: Targets,
+) {
     let AttentionShape { queries, head_dim, .. } = inputs.shape;
     let Tile { rows, columns, .. } = *tile;
     let query = tile.batch * queries + tile.first;
@@ -88,16 +98,11 @@ unsafe fn backward_tile<N: Number>(inputs: &Inputs<'_>, back: &Backward<'_, N>, 
     let mut scratch = Scratch::take(2 * rows * columns);
     let (p, ds) = scratch.split_at_mut(rows * columns);
     let wide = Extent { rows, columns, depth: head_dim };
+    let plan = inputs.plan(false);
     // SAFETY: the scratch has the tile's size, and the tile lies inside the inputs.
     unsafe {
-        product(
-            ViewMut::rows(p, columns),
-            inputs.queries(tile),
-            inputs.keys(tile).transposed(),
-            wide,
-            inputs.plan(false),
-        );
-        product(ViewMut::rows(ds, columns), dout, inputs.values(tile).transposed(), wide, inputs.plan(false));
+        multiply(ViewMut::rows(p, columns), inputs.queries(tile), keys.of(tile, 0), wide, plan);
+        multiply(ViewMut::rows(ds, columns), dout, keys.of(tile, 1), wide, plan);
     }
     score_gradients(inputs, back, tile, (p, ds));
     let (p, ds) = (View::rows(p, columns), View::rows(ds, columns));
@@ -106,7 +111,7 @@ unsafe fn backward_tile<N: Number>(inputs: &Inputs<'_>, back: &Backward<'_, N>, 
     let flat = Extent { rows, columns: head_dim, depth: columns };
     // SAFETY: the queries' rows and the head's keys belong to this task.
     unsafe {
-        product(targets.dq.at(query, tile.q_column), ds, inputs.keys(tile), flat, inputs.plan(false));
+        multiply(targets.dq.at(query, tile.q_column), ds, keys.of(tile, 2), flat, plan);
         product(dk, ds.transposed(), inputs.queries(tile), tall, inputs.plan(true));
         product(dv, p.transposed(), dout, tall, inputs.plan(true));
     }

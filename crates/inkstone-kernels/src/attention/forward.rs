@@ -5,14 +5,17 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::AttentionShape;
-use super::tile::{BLOCK, Inputs, Tile};
+use super::tile::{BLOCK, Inputs, Keys, Order, Tile};
 use crate::expect_len;
 use crate::number::Number;
-use crate::product::{Extent, View, ViewMut, product};
+use crate::product::{Extent, View, ViewMut, multiply};
 use crate::profile::span;
 use crate::reduce::{exp_in_place, max};
 use crate::scratch::Scratch;
 use crate::simd::simd_fn;
+
+/// Tasks for each thread where a head of keys is cut between several: each packs the keys that it sees.
+const TASKS: usize = 4;
 
 /// `out = softmax(scale · q kᵀ) v` over the visible keys, and the scores' log-sum-exp.
 ///
@@ -32,32 +35,48 @@ pub fn attention<N: Number>(
     let _span = span("attention", || shape.work(2, bytes));
     let (out, lse) = (ViewMut::rows(out, shape.q_row()), ViewMut::rows(lse, shape.queries));
     let inputs = Inputs::new((q, k, v), starts, shape);
-    let blocks = shape.queries.div_ceil(BLOCK);
-    (0..shape.batch * shape.heads * blocks).into_par_iter().with_max_len(1).for_each(|task| {
-        let (head, block) = (task / blocks, task % blocks);
-        let tile = inputs.tile(head / shape.heads, head % shape.heads, block);
-        // SAFETY: each task writes the rows of its own batch, head and block of queries.
-        unsafe { forward_tile(&inputs, &tile, (out, lse)) };
+    let (blocks, heads) = (shape.queries.div_ceil(BLOCK), shape.batch * shape.kv_heads);
+    let parts = (TASKS * rayon::current_num_threads()).div_ceil(heads.max(1)).clamp(1, blocks.max(1));
+    (0..heads * parts).into_par_iter().with_max_len(1).for_each(|task| {
+        let (head, part) = (task / parts, task % parts);
+        let blocks = part * blocks / parts..(part + 1) * blocks / parts;
+        // SAFETY: each task writes the rows of its own heads and blocks of queries.
+        unsafe { forward_heads(&inputs, (head / shape.kv_heads, head % shape.kv_heads), blocks, (out, lse)) };
     });
+}
+
+/// The heads that share a key head, over some blocks of queries.
+///
+/// # Safety
+/// No other task writes their rows of `out` and `lse`.
+unsafe fn forward_heads(
+    inputs: &Inputs<'_>,
+    (batch, kv_head): (usize, usize),
+    blocks: Range<usize>,
+    to: (ViewMut, ViewMut),
+) {
+    if blocks.is_empty() {
+        return;
+    }
+    let keys = inputs.keys((batch, kv_head), blocks.clone(), [Order::KeysTransposed, Order::Values]);
+    for head in inputs.group(kv_head) {
+        for block in blocks.clone() {
+            // SAFETY: the caller's promise.
+            unsafe { forward_tile(inputs, &inputs.tile(batch, head, block), &keys, to) };
+        }
+    }
 }
 
 /// # Safety
 /// No other task writes the tile's rows of `out` and `lse`.
-unsafe fn forward_tile(inputs: &Inputs<'_>, tile: &Tile, (out, lse): (ViewMut, ViewMut)) {
+unsafe fn forward_tile(inputs: &Inputs<'_>, tile: &Tile, keys: &Keys<2>, (out, lse): (ViewMut, ViewMut)) {
     let AttentionShape { queries, heads, head_dim, scale, .. } = inputs.shape;
     let Tile { rows, columns, .. } = *tile;
     let mut scores = Scratch::take(rows * columns);
     let extent = Extent { rows, columns, depth: head_dim };
+    let target = ViewMut::rows(&mut scores, columns);
     // SAFETY: the scratch has the tile's size, and the tile lies inside the inputs.
-    unsafe {
-        product(
-            ViewMut::rows(&mut scores, columns),
-            inputs.queries(tile),
-            inputs.keys(tile).transposed(),
-            extent,
-            inputs.plan(false),
-        );
-    };
+    unsafe { multiply(target, inputs.queries(tile), keys.of(tile, 0), extent, inputs.plan(false)) };
     for (row, scores) in scores.chunks_exact_mut(columns).enumerate() {
         let sum = softmax(scores, inputs.visible(tile, row), scale);
         // SAFETY: the element belongs to this tile.
@@ -66,7 +85,7 @@ unsafe fn forward_tile(inputs: &Inputs<'_>, tile: &Tile, (out, lse): (ViewMut, V
     let target = out.at(tile.batch * queries + tile.first, tile.q_column);
     let extent = Extent { rows, columns: head_dim, depth: columns };
     // SAFETY: the rows of the block and the columns of the head belong to this tile.
-    unsafe { product(target, View::rows(&scores, columns), inputs.values(tile), extent, inputs.plan(false)) };
+    unsafe { multiply(target, View::rows(&scores, columns), keys.of(tile, 1), extent, inputs.plan(false)) };
 }
 
 simd_fn! {

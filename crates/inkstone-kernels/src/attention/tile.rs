@@ -4,10 +4,13 @@ use std::ops::Range;
 
 use super::AttentionShape;
 use crate::number::Number;
-use crate::product::{Plan, View};
+use crate::product::{Corner, Panels, Plan, View};
 
-/// Queries per block.
-pub(super) const BLOCK: usize = 64;
+/// Queries per block: whole tiles of rows of every instruction set.
+pub(super) const BLOCK: usize = 48;
+/// The first key of a tile is a multiple of this: the width of the widest panel.
+const ALIGNED: usize = 32;
+
 /// The inputs as matrices of all positions of a batch.
 pub(super) struct Inputs<'a> {
     pub(super) q: View,
@@ -21,9 +24,8 @@ pub(super) struct Inputs<'a> {
 pub(super) struct Tile {
     pub(super) batch: usize,
     pub(super) head: usize,
-    /// First column of the head in `q`, and of its key head in `k`.
+    /// First column of the head in `q`.
     pub(super) q_column: usize,
-    pub(super) kv_column: usize,
     /// Queries `first..first + rows` of the batch.
     pub(super) first: usize,
     pub(super) rows: usize,
@@ -48,11 +50,9 @@ impl<'a> Inputs<'a> {
         let first = block * BLOCK;
         let rows = BLOCK.min(shape.queries - first);
         let starts = &self.starts[batch * shape.queries + first..][..rows];
-        let low = starts.iter().copied().min().unwrap_or(0) as usize;
+        let low = starts.iter().copied().min().unwrap_or(0) as usize / ALIGNED * ALIGNED;
         let high = shape.keys - shape.queries + first + rows;
-        let kv_head = head / (shape.heads / shape.kv_heads);
-        let (q_column, kv_column) = (head * shape.head_dim, kv_head * shape.head_dim);
-        Tile { batch, head, q_column, kv_column, first, rows, low, columns: high - low }
+        Tile { batch, head, q_column: head * shape.head_dim, first, rows, low, columns: high - low }
     }
 
     /// Visible keys of the tile's query `row`, as columns of the tile.
@@ -63,15 +63,76 @@ impl<'a> Inputs<'a> {
         start - tile.low..position + 1 - tile.low
     }
 
+    /// The query heads that share a key head.
+    pub(super) fn group(&self, kv_head: usize) -> Range<usize> {
+        let size = self.shape.heads / self.shape.kv_heads;
+        kv_head * size..(kv_head + 1) * size
+    }
+
     pub(super) fn queries(&self, tile: &Tile) -> View {
         self.q.at(tile.batch * self.shape.queries + tile.first, tile.q_column)
     }
 
-    pub(super) fn keys(&self, tile: &Tile) -> View {
-        self.k.at(tile.batch * self.shape.keys + tile.low, tile.kv_column)
+    /// The keys that any query of the blocks sees, in panels; `orders` are those in which they are wanted.
+    pub(super) fn keys<const N: usize>(
+        &self,
+        (batch, kv_head): (usize, usize),
+        blocks: Range<usize>,
+        orders: [Order; N],
+    ) -> Keys<N> {
+        let AttentionShape { queries, keys, head_dim, precision, .. } = self.shape;
+        let last = queries.min(blocks.end * BLOCK);
+        let starts = &self.starts[batch * queries + blocks.start * BLOCK..batch * queries + last];
+        let low = starts.iter().copied().min().unwrap_or(0) as usize / ALIGNED * ALIGNED;
+        let size = keys - queries + last - low;
+        let panels = orders.map(|order| {
+            let (from, transposed) = match order {
+                Order::KeysTransposed => (self.k, true),
+                Order::Keys => (self.k, false),
+                Order::ValuesTransposed => (self.v, true),
+                Order::Values => (self.v, false),
+            };
+            let from = from.at(batch * keys + low, kv_head * head_dim);
+            // SAFETY: these keys of the head lie inside the inputs.
+            unsafe {
+                if transposed {
+                    Panels::pack(from.transposed(), (head_dim, size), precision, false)
+                } else {
+                    Panels::pack(from, (size, head_dim), precision, false)
+                }
+            }
+        });
+        Keys { low, panels, orders }
     }
+}
 
-    pub(super) fn values(&self, tile: &Tile) -> View {
-        self.v.at(tile.batch * self.shape.keys + tile.low, tile.kv_column)
+/// An order of keys or values as the second operand of a product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    /// `[d, s]`.
+    KeysTransposed,
+    /// `[s, d]`.
+    Keys,
+    /// `[d, s]`.
+    ValuesTransposed,
+    /// `[s, d]`.
+    Values,
+}
+
+/// Keys and values of one head from position `low` on.
+pub(super) struct Keys<const N: usize> {
+    low: usize,
+    orders: [Order; N],
+    panels: [Panels; N],
+}
+
+impl<const N: usize> Keys<N> {
+    /// Those of the tile, in the order of index `n`.
+    pub(super) fn of(&self, tile: &Tile, n: usize) -> Corner<'_> {
+        let (panels, from) = (&self.panels[n], tile.low - self.low);
+        match self.orders[n] {
+            Order::KeysTransposed | Order::ValuesTransposed => Corner { panels, column: from, level: 0 },
+            Order::Keys | Order::Values => Corner { panels, column: 0, level: from },
+        }
     }
 }

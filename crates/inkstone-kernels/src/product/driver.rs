@@ -4,7 +4,7 @@ use half::bf16;
 use rayon::prelude::*;
 
 use super::STEPS;
-use super::operand::{Operand, Words};
+use super::operand::{Operand, Panels, Words};
 use super::tile::{LARGEST, Tile};
 use super::view::{Extent, View, ViewMut};
 use crate::Precision;
@@ -37,27 +37,64 @@ pub(crate) struct Plan {
 /// `a` and `b`, and along columns in `out`; no other thread touches `out`'s elements during the call.
 pub(crate) unsafe fn product(out: ViewMut, a: View, b: View, extent: Extent, plan: Plan) {
     let Extent { rows, columns, depth } = extent;
-    debug_assert!(out.column == 1 || columns < 2, "the output's rows are adjacent elements");
     if rows == 0 || columns == 0 {
         return;
     }
-    let tile = Tile::of(plan.precision);
-    let [a, b] = [(a, rows, tile.rows), (b.transposed(), columns, tile.columns)]
-        .map(|(from, lanes, width)| Operand { from, lanes, depth, width, element: tile.element });
-    let job = Job { out, a, b, extent, tile, accumulate: plan.accumulate };
-    if depth == 0 {
-        // SAFETY: the caller's promise.
-        return unsafe { job.clear() };
-    }
-    let parallel = plan.parallel && rows * columns * depth >= SMALL && rayon::current_num_threads() > 0;
     // SAFETY: the caller's promise.
-    unsafe { if parallel { job.shared() } else { job.alone() } }
+    unsafe {
+        let b = Panels::pack(b, (depth, columns), plan.precision, plan.helped(extent));
+        multiply(out, a, Corner { panels: &b, column: 0, level: 0 }, extent, plan);
+    }
 }
 
-struct Job {
+/// A part of a packed operand, from a column that begins a panel and a level that begins an element on.
+#[derive(Clone, Copy)]
+pub(crate) struct Corner<'a> {
+    pub(crate) panels: &'a Panels,
+    pub(crate) column: usize,
+    pub(crate) level: usize,
+}
+
+/// As [`product`], with `b` already in panels.
+///
+/// # Safety
+/// As for [`product`]; the corner has the extent's columns and depth, and begins at level 0 unless the rows of `a` are adjacent elements.
+pub(crate) unsafe fn multiply(out: ViewMut, a: View, b: Corner<'_>, extent: Extent, plan: Plan) {
+    let Extent { rows, columns, depth } = extent;
+    debug_assert!(out.column == 1 || columns < 2, "the output's rows are adjacent elements");
+    let tile = Tile::of(plan.precision);
+    assert!(b.panels.precision == plan.precision, "the panels are in another precision");
+    assert!(b.column + columns <= b.panels.operand.lanes && b.level + depth <= b.panels.operand.depth);
+    assert!(b.column.is_multiple_of(tile.columns) && b.level.is_multiple_of(tile.element.depth()));
+    if rows == 0 || columns == 0 {
+        return;
+    }
+    let a = Operand { from: a, lanes: rows, depth, width: tile.rows, element: tile.element };
+    assert!(b.level == 0 || !a.turned(), "columns of the first operand are packed from level 0 on");
+    let job = Job { out, a, b, extent, tile, accumulate: plan.accumulate };
+    // SAFETY: the caller's promise.
+    unsafe {
+        if depth == 0 {
+            job.clear();
+        } else if plan.helped(extent) {
+            job.shared();
+        } else {
+            job.alone();
+        }
+    }
+}
+
+impl Plan {
+    /// Whether other threads help.
+    fn helped(&self, Extent { rows, columns, depth }: Extent) -> bool {
+        self.parallel && rows * columns * depth >= SMALL
+    }
+}
+
+struct Job<'a> {
     out: ViewMut,
     a: Operand,
-    b: Operand,
+    b: Corner<'a>,
     extent: Extent,
     tile: Tile,
     accumulate: bool,
@@ -73,14 +110,7 @@ struct Block {
     panels: usize,
 }
 
-/// What is packed of the operands: all of `b`, and of `a` where its columns are adjacent in memory; its rows are packed by whoever
-/// multiplies them.
-struct Packed<'a> {
-    a: Option<&'a [u32]>,
-    b: &'a [u32],
-}
-
-impl Job {
+impl Job<'_> {
     /// # Safety
     /// As for [`product`].
     unsafe fn clear(&self) {
@@ -99,9 +129,9 @@ impl Job {
         }
     }
 
-    /// Elements of depth.
-    fn steps(&self) -> usize {
-        self.extent.depth.div_ceil(self.tile.element.depth())
+    /// Panels of the output's columns.
+    fn panels(&self) -> usize {
+        self.extent.columns.div_ceil(self.tile.columns)
     }
 
     /// Rows of a block: whole tiles.
@@ -112,39 +142,33 @@ impl Job {
     /// # Safety
     /// As for [`product`].
     unsafe fn alone(&self) {
-        let (mut b, mut a) = (Scratch::take(self.b.words()), Scratch::take(self.a.ahead()));
+        let mut a = Scratch::take(self.a.ahead());
         // SAFETY: the caller's promise.
-        let packed = unsafe {
-            (0..self.b.parts()).for_each(|n| self.b.pack_part(Words::of(&mut b), n));
-            (0..self.a.parts_ahead()).for_each(|n| self.a.pack_part(Words::of(&mut a), n));
-            Packed { a: self.a.turned().then(|| &*a.words()), b: b.words() }
-        };
+        (0..self.a.parts_ahead()).for_each(|n| unsafe { self.a.pack_part(Words::of(&mut a), n) });
         for row in (0..self.extent.rows).step_by(self.tall()) {
             let rows = self.tall().min(self.extent.rows - row);
             // SAFETY: the caller's promise.
-            unsafe { self.block(&packed, Block { row, rows, panel: 0, panels: self.b.panels() }) };
+            unsafe { self.block(a.as_words(), Block { row, rows, panel: 0, panels: self.panels() }) };
         }
     }
 
     /// # Safety
     /// As for [`product`].
     unsafe fn shared(&self) {
-        let (mut b, mut a) = (Scratch::take(self.b.words()), Scratch::take(self.a.ahead()));
-        let (to_b, to_a, first) = (Words::of(&mut b), Words::of(&mut a), self.b.parts());
-        (0..first + self.a.parts_ahead()).into_par_iter().with_max_len(1).for_each(|n| {
-            // SAFETY: the caller's promise; no two parts overlap.
-            unsafe { if n < first { self.b.pack_part(to_b, n) } else { self.a.pack_part(to_a, n - first) } };
-        });
-        let packed = Packed { a: self.a.turned().then(|| &*a.words()), b: b.words() };
+        let mut a = Scratch::take(self.a.ahead());
+        let to = Words::of(&mut a);
+        // SAFETY: the caller's promise; no two parts overlap.
+        let pack = |n| unsafe { self.a.pack_part(to, n) };
+        (0..self.a.parts_ahead()).into_par_iter().with_max_len(1).for_each(pack);
         let down = self.extent.rows.div_ceil(self.tall());
         let most = (self.extent.columns / BLOCK_COLUMNS).max(1);
-        let wide = self.b.panels().div_ceil((TASKS * rayon::current_num_threads()).div_ceil(down).min(most));
-        let across = self.b.panels().div_ceil(wide);
+        let wide = self.panels().div_ceil((TASKS * rayon::current_num_threads()).div_ceil(down).min(most));
+        let across = self.panels().div_ceil(wide);
         (0..down * across).into_par_iter().with_max_len(1).for_each(|task| {
             let (row, panel) = (task / across * self.tall(), task % across * wide);
             let rows = self.tall().min(self.extent.rows - row);
             // SAFETY: no two blocks overlap.
-            unsafe { self.block(&packed, Block { row, rows, panel, panels: wide.min(self.b.panels() - panel) }) };
+            unsafe { self.block(a.as_words(), Block { row, rows, panel, panels: wide.min(self.panels() - panel) }) };
         });
     }
 
@@ -152,13 +176,13 @@ impl Job {
     ///
     /// # Safety
     /// As for [`product`]; nobody else touches the block.
-    unsafe fn block(&self, packed: &Packed<'_>, block: Block) {
+    unsafe fn block(&self, a: &[u32], block: Block) {
         // SAFETY: the caller's promise.
         unsafe {
             if self.out.half {
-                self.half_block(packed, block);
+                self.half_block(a, block);
             } else {
-                self.sums(packed, block, self.out);
+                self.sums(a, block, self.out);
             }
         }
     }
@@ -167,7 +191,7 @@ impl Job {
     ///
     /// # Safety
     /// As for [`Self::block`].
-    unsafe fn half_block(&self, packed: &Packed<'_>, block: Block) {
+    unsafe fn half_block(&self, a: &[u32], block: Block) {
         let column = block.panel * self.tile.columns;
         let columns = (block.panels * self.tile.columns).min(self.extent.columns - column);
         let mut sums = Scratch::take(block.rows * columns);
@@ -180,46 +204,52 @@ impl Job {
         let target = ViewMut::rows(&mut sums, columns);
         let start = (block.row * columns + column) as isize * size_of::<f32>() as isize;
         // SAFETY: the view is at home at the block's first element, and only the block is written.
-        unsafe { self.sums(packed, block, ViewMut { pointer: target.pointer.wrapping_offset(-start), ..target }) };
+        unsafe { self.sums(a, block, ViewMut { pointer: target.pointer.wrapping_offset(-start), ..target }) };
         for (n, sums) in sums.chunks_exact(columns).enumerate() {
             // SAFETY: the line lies inside the block.
             store(unsafe { self.out.at(block.row + n, column).line::<bf16>(columns) }, sums);
         }
     }
 
-    /// The sums of one block, to `out` in f32.
+    /// The sums of one block, to `out` in f32; `packed` are the panels of `a` where its columns are adjacent in memory, not its rows.
     ///
     /// # Safety
     /// As for [`Self::block`].
-    unsafe fn sums(&self, packed: &Packed<'_>, block: Block, out: ViewMut) {
-        let tile = &self.tile;
+    unsafe fn sums(&self, packed: &[u32], block: Block, out: ViewMut) {
+        let (tile, element) = (&self.tile, self.tile.element.depth());
         let run = if self.a.turned() { tile.turned } else { tile.straight };
         let (first, panels) = (block.row / tile.rows, block.rows.div_ceil(tile.rows));
         let (tall, wide) = (STEPS * tile.rows, STEPS * tile.columns);
-        let mut own = Scratch::take(if packed.a.is_some() { 0 } else { panels * tall });
+        let mut own = Scratch::take(if self.a.turned() { 0 } else { panels * tall });
         let mut edge = [0.0; LARGEST];
-        for (deep, columns) in packed.b.chunks_exact(wide * self.b.panels()).enumerate() {
-            let steps = STEPS.min(self.steps() - deep * STEPS);
-            let rows = match packed.a {
-                Some(a) => &a[(deep * self.a.panels() + first) * tall..][..panels * tall],
-                None => {
-                    // SAFETY: the block lies inside the product.
-                    unsafe { self.a.pack_panels(Words::of(&mut own), deep, first..first + panels) };
-                    &*own.words()
-                }
+        let mut level = 0;
+        while level < self.extent.depth {
+            // The levels that lie in one panel of `b`.
+            let (deep, inside) = ((self.b.level + level) / (STEPS * element), (self.b.level + level) % (STEPS * element));
+            let depth = (STEPS * element - inside).min(self.extent.depth - level);
+            let rows = if self.a.turned() {
+                &packed[(deep * self.a.panels() + first) * tall..][..panels * tall]
+            } else {
+                // SAFETY: the block lies inside the product.
+                unsafe { self.a.pack_panels(Words::of(&mut own), level..level + depth, first..first + panels) };
+                own.as_words()
             };
-            let add = self.accumulate || deep > 0;
-            for (across, b) in columns.chunks_exact(wide).enumerate().skip(block.panel).take(block.panels) {
+            let b = &self.b.panels.words()[deep * self.b.panels.operand.panels() * wide..];
+            let b = b.chunks_exact(wide).skip(self.b.column / tile.columns);
+            let add = self.accumulate || level > 0;
+            for (across, b) in b.enumerate().skip(block.panel).take(block.panels) {
+                let b = &b[inside / element * tile.columns..];
                 for (down, a) in rows.chunks_exact(tall).enumerate() {
                     let at = (block.row + down * tile.rows, across * tile.columns);
-                    // SAFETY: both panels hold `steps`.
+                    // SAFETY: both panels hold so many steps.
                     unsafe {
                         self.tile_at(out.at(at.0, at.1), at, (add, &mut edge), |out, stride, add| {
-                            run(a.as_ptr(), b.as_ptr(), steps, out, stride, add);
+                            run(a.as_ptr(), b.as_ptr(), depth.div_ceil(element), out, stride, add);
                         });
                     };
                 }
             }
+            level += depth;
         }
     }
 

@@ -13,7 +13,8 @@ mod view;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-pub(crate) use driver::{Plan, product};
+pub(crate) use driver::{Corner, Plan, multiply, product};
+pub(crate) use operand::Panels;
 pub(crate) use tile::Roof;
 pub(crate) use view::{Extent, View, ViewMut};
 

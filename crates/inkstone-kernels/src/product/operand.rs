@@ -2,10 +2,13 @@
 
 use std::ops::Range;
 
+use rayon::prelude::*;
+
 use super::STEPS;
 use super::pack::{GROUP, Part, in_group, in_lanes, in_steps, is_group};
-use super::tile::Element;
+use super::tile::{Element, Tile};
 use super::view::View;
+use crate::Precision;
 use crate::scratch::Scratch;
 
 /// Depth of a part that one thread packs, where neighbours in depth are far apart in memory.
@@ -141,14 +144,16 @@ impl Operand {
         }
     }
 
-    /// Packs the panels of a first operand whose rows are adjacent elements, over one panel's depth.
+    /// Packs the panels of a first operand whose rows are adjacent elements, over so many levels, at most those of a panel.
     ///
     /// # Safety
     /// The operand lies inside a live slice; `to` holds so many panels, and nobody else touches it.
-    pub(super) unsafe fn pack_panels(&self, to: Words, deep: usize, panels: Range<usize>) {
+    pub(super) unsafe fn pack_panels(&self, to: Words, levels: Range<usize>, panels: Range<usize>) {
         for (n, panel) in panels.enumerate() {
+            let lane = panel * self.width;
+            let part = self.part(lane, self.width.min(self.lanes - lane), levels.start, levels.len());
             // SAFETY: the caller's promise.
-            unsafe { in_lanes(to.slice(n * self.size()..(n + 1) * self.size()), &self.panel(deep, panel), self.element) };
+            unsafe { in_lanes(to.slice(n * self.size()..(n + 1) * self.size()), &part, self.element) };
         }
     }
 
@@ -160,5 +165,42 @@ impl Operand {
 
     fn part(&self, lane: usize, lanes: usize, level: usize, depth: usize) -> Part {
         Part { from: self.from.at(lane, level), lanes, lane: self.from.row, deep: self.from.column, depth }
+    }
+}
+
+/// A second operand in panels, for any number of products.
+pub(crate) struct Panels {
+    pub(super) operand: Operand,
+    pub(super) precision: Precision,
+    words: Scratch,
+}
+
+impl Panels {
+    /// Packs `b[depth, columns]`, with the help of other threads or alone.
+    ///
+    /// # Safety
+    /// `b` covers its extent inside a live slice; elements are adjacent along rows or columns.
+    pub(crate) unsafe fn pack(
+        b: View,
+        (depth, columns): (usize, usize),
+        precision: Precision,
+        parallel: bool,
+    ) -> Self {
+        let Tile { columns: width, element, .. } = Tile::of(precision);
+        let operand = Operand { from: b.transposed(), lanes: columns, depth, width, element };
+        let mut words = Scratch::take(operand.words());
+        let to = Words::of(&mut words);
+        // SAFETY: the caller's promise; no two parts overlap.
+        let pack = |n| unsafe { operand.pack_part(to, n) };
+        if parallel {
+            (0..operand.parts()).into_par_iter().with_max_len(1).for_each(pack);
+        } else {
+            (0..operand.parts()).for_each(pack);
+        }
+        Self { operand, precision, words }
+    }
+
+    pub(super) fn words(&self) -> &[u32] {
+        self.words.as_words()
     }
 }
