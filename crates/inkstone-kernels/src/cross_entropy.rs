@@ -47,7 +47,7 @@ pub fn cross_entropy_backward(logits: &mut [f32], labels: &[i32], scale: f32, vo
 }
 
 #[track_caller]
-fn expect_labels(labels: &[i32], vocab: usize) {
+pub(crate) fn expect_labels(labels: &[i32], vocab: usize) {
     let outside = labels.iter().position(|&label| usize::try_from(label).is_ok_and(|label| label >= vocab));
     if let Some(n) = outside {
         panic!("label {} of row {n} is outside the vocabulary of {vocab}", labels[n]);
@@ -59,13 +59,29 @@ simd_fn! {
         if label < 0 {
             return row.fill(0.0);
         }
-        let top = max(row);
-        let factor = scale / exp_in_place(row, 1.0, top);
-        for d in row.iter_mut() {
-            *d *= factor;
-        }
-        row[label as usize] -= scale;
+        gradient(row, label as usize, scale);
     }
+}
+
+simd_fn! {
+    /// The loss of a row of logits, which becomes its gradient.
+    pub(crate) fn row_loss<'a>(row: &'a mut [f32], label: i32, scale: f32) -> f32 {
+        let logit = row[label as usize];
+        gradient(row, label as usize, scale) - logit
+    }
+}
+
+/// Logits to their gradient; returns their log-sum-exp.
+#[inline(always)]
+fn gradient(row: &mut [f32], label: usize, scale: f32) -> f32 {
+    let top = max(row);
+    let sum = exp_in_place(row, 1.0, top);
+    let factor = scale / sum;
+    for d in row.iter_mut() {
+        *d *= factor;
+    }
+    row[label] -= scale;
+    top + sum.ln()
 }
 
 simd_fn! {

@@ -20,6 +20,7 @@ mod gelu;
 pub mod isa;
 mod layer_norm;
 mod linear;
+mod linear_cross_entropy;
 mod logistic;
 mod norm;
 mod number;
@@ -45,6 +46,7 @@ pub use layer_norm::{LayerNormGrads, layer_norm, layer_norm_backward};
 pub use linear::{
     LinearShape, Precision, STEADY_ROWS, add_linear_grad_input, linear, linear_grad_input, linear_grad_weight,
 };
+pub use linear_cross_entropy::{LinearCrossEntropy, LinearCrossEntropyGrads, linear_cross_entropy};
 pub use logistic::{ROW_LANES, add_rows, logistic_step};
 pub use norm::{rms_norm, rms_norm_backward};
 pub use number::{Number, load};

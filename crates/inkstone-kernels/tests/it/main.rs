@@ -7,6 +7,7 @@ mod halves;
 mod hostile;
 mod isa;
 mod layers;
+mod linear_cross_entropy;
 mod logistic;
 mod loops;
 mod products;
