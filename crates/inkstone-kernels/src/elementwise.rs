@@ -62,6 +62,12 @@ pub fn add_scaled<N: Number>(sum: &mut [N], x: &[N], factor: f32) {
     sum.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(sum, x)| block_add_scaled(sum, x, factor));
 }
 
+/// `x *= factor`.
+pub fn scale<N: Number>(x: &mut [N], factor: f32) {
+    let _span = span("scale", || Work::moving(2 * size_of_val(x)));
+    x.par_chunks_mut(CHUNK).for_each(|x| block_scale(x, factor));
+}
+
 /// `Σ x²`, in blocks of fixed size whose sums are added in order.
 pub fn sum_of_squares(x: &[f32]) -> f64 {
     let _span = span("sum of squares", || Work::moving(size_of_val(x)));
@@ -111,6 +117,14 @@ simd_fn! {
     fn block_add_scaled<'a, N: Number>(sum: &'a mut [N], x: &'a [N], factor: f32) {
         for (sum, x) in sum.iter_mut().zip(x) {
             *sum = N::from_f32(sum.to_f32() + factor * x.to_f32());
+        }
+    }
+}
+
+simd_fn! {
+    fn block_scale<'a, N: Number>(x: &'a mut [N], factor: f32) {
+        for x in x.iter_mut() {
+            *x = N::from_f32(x.to_f32() * factor);
         }
     }
 }

@@ -9,6 +9,9 @@ use crate::profile::{Work, span};
 /// Rows per task.
 const ROWS: usize = 64;
 
+/// Rows of the table per task of the backward pass: each looks at all ids.
+const TABLE_ROWS: usize = 512;
+
 /// `y[n, :] = table[ids[n], :]`, rows of `width`.
 ///
 /// # Panics
@@ -34,14 +37,19 @@ pub fn embedding(y: &mut [f32], table: &[f32], ids: &[u32], width: usize) {
 pub fn embedding_backward(dtable: &mut [f32], dy: &[f32], ids: &[u32], width: usize) {
     expect_len("dy", dy.len(), ids.len() * width);
     let _span = span("embedding, gradient", || Work::moving(size_of_val(dtable) + 3 * size_of_val(dy)));
-    dtable.fill(0.0);
     if width == 0 {
         return;
     }
     expect_ids(ids, dtable.len() / width);
-    for (dy, &id) in dy.chunks_exact(width).zip(ids) {
-        add_to(&mut dtable[id as usize * width..][..width], dy);
-    }
+    dtable.par_chunks_mut(TABLE_ROWS * width).enumerate().for_each(|(n, part)| {
+        part.fill(0.0);
+        let first = n * TABLE_ROWS;
+        for (dy, &id) in dy.chunks_exact(width).zip(ids) {
+            if let Some(row) = (id as usize).checked_sub(first).and_then(|id| part.chunks_exact_mut(width).nth(id)) {
+                add_to(row, dy);
+            }
+        }
+    });
 }
 
 #[track_caller]

@@ -39,7 +39,7 @@ pub use adamw::{AdamW, adamw};
 pub use attention::{AttentionGrads, AttentionSaved, AttentionShape, attention, attention_backward};
 pub use bias::{add_bias, add_bias_backward};
 pub use cross_entropy::{cross_entropy, cross_entropy_backward};
-pub use elementwise::{add, add_scaled, sum_of_squares, swiglu, swiglu_backward};
+pub use elementwise::{add, add_scaled, scale, sum_of_squares, swiglu, swiglu_backward};
 pub use embedding::{embedding, embedding_backward};
 pub use gelu::{Gelu, gelu, gelu_backward};
 pub use layer_norm::{LayerNormGrads, layer_norm, layer_norm_backward};

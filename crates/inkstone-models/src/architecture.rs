@@ -2,7 +2,7 @@
 
 use burn::module::Module;
 use burn::tensor::{Gradients, Tensor};
-use inkstone_nn::Gradient;
+use inkstone_nn::{Gradient, Precision};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -30,6 +30,11 @@ pub(crate) trait Architecture: Module + Sync + 'static {
 
     /// `[n, e]` to logits `[n, v]`.
     fn head(&self, x_ne: Tensor<2>, pass: &mut Pass<'_>) -> Tensor<2>;
+
+    /// The weight `[v, e]` of a head that is one product and nothing else, and its precision: the loss need not hold all logits.
+    fn plain_head(&self) -> Option<(Tensor<2>, Precision)> {
+        None
+    }
 
     /// Logits `[b, 2]` about the two sentences of each row, where there is a head for it.
     fn sentence_head(&self, _x_ne: &Tensor<2>, _batch: usize) -> Option<Tensor<2>> {
@@ -137,6 +142,7 @@ pub(crate) type Update<'a> = &'a mut dyn FnMut(&str, &[usize], &mut [f32]);
 pub(crate) trait Network: std::fmt::Debug + Send + Sync {
     fn hidden(&self, ids: &[u32], batch: usize, pass: &mut Pass<'_>) -> Tensor<2>;
     fn head(&self, x_ne: Tensor<2>, pass: &mut Pass<'_>) -> Tensor<2>;
+    fn plain_head(&self) -> Option<(Tensor<2>, Precision)>;
     fn sentence_head(&self, x_ne: &Tensor<2>, batch: usize) -> Option<Tensor<2>>;
     fn copy(&self) -> Box<dyn Network>;
     fn valid(&self) -> Box<dyn Network>;
@@ -155,6 +161,10 @@ impl<A: Architecture> Network for A {
 
     fn head(&self, x_ne: Tensor<2>, pass: &mut Pass<'_>) -> Tensor<2> {
         Architecture::head(self, x_ne, pass)
+    }
+
+    fn plain_head(&self) -> Option<(Tensor<2>, Precision)> {
+        Architecture::plain_head(self)
     }
 
     fn sentence_head(&self, x_ne: &Tensor<2>, batch: usize) -> Option<Tensor<2>> {

@@ -10,7 +10,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 use inkstone_nn::ops::{Attention as How, Bias};
-use inkstone_nn::{Activation, Embedding, Gelu, LayerNorm, Projection};
+use inkstone_nn::{Activation, Embedding, Gelu, LayerNorm, Precision, Projection};
 use serde::{Deserialize, Serialize};
 
 use crate::ModelError;
@@ -176,6 +176,10 @@ impl Architecture for Bloom {
             x_ne = block.forward(x_ne, n, (&rows, heads, &how), pass);
         }
         pass.observe(|| "norm".into(), decoder.ln_f.forward(x_ne))
+    }
+
+    fn plain_head(&self) -> Option<(Tensor<2>, Precision)> {
+        self.lm_head.as_ref().map_or_else(|| self.transformer.word_embeddings.plain(), Projection::plain)
     }
 
     fn head(&self, x_ne: Tensor<2>, pass: &mut Pass<'_>) -> Tensor<2> {

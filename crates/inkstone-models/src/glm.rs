@@ -10,7 +10,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 use inkstone_nn::ops::{self, Attention as How, RopeAngles};
-use inkstone_nn::{Activation, Embedding, Projection, RmsNorm};
+use inkstone_nn::{Activation, Embedding, Precision, Projection, RmsNorm};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -245,6 +245,10 @@ impl Architecture for Glm {
             x_ne = block.forward(x_ne, n, &geometry, pass);
         }
         pass.observe(|| "norm".into(), self.model.norm.forward(x_ne))
+    }
+
+    fn plain_head(&self) -> Option<(Tensor<2>, Precision)> {
+        self.lm_head.as_ref().map_or_else(|| self.model.embed_tokens.plain(), Projection::plain)
     }
 
     fn head(&self, x_ne: Tensor<2>, pass: &mut Pass<'_>) -> Tensor<2> {

@@ -11,7 +11,7 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use inkstone_nn::{Activation, Embedding, Gelu, LayerNorm, Projection};
+use inkstone_nn::{Activation, Embedding, Gelu, LayerNorm, Precision, Projection};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -196,6 +196,10 @@ impl Architecture for Gpt1 {
             x_ne = block.forward(x_ne, n, (&self.config, &rows), pass);
         }
         x_ne
+    }
+
+    fn plain_head(&self) -> Option<(Tensor<2>, Precision)> {
+        self.lm_head.as_ref().map_or_else(|| self.transformer.tokens_embed.plain(), Projection::plain)
     }
 
     fn head(&self, x_ne: Tensor<2>, pass: &mut Pass<'_>) -> Tensor<2> {

@@ -14,7 +14,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 use inkstone_nn::ops::{self, Attention as How};
-use inkstone_nn::{Activation, Embedding, LayerNorm, Projection};
+use inkstone_nn::{Activation, Embedding, LayerNorm, Precision, Projection};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -224,6 +224,10 @@ impl Architecture for Gpt2 {
             x_ne = block.forward(x_ne, n, (&self.config, &rows), pass);
         }
         pass.observe(|| "norm".into(), decoder.ln_f.forward(x_ne))
+    }
+
+    fn plain_head(&self) -> Option<(Tensor<2>, Precision)> {
+        self.lm_head.as_ref().map_or_else(|| self.transformer.wte.plain(), Projection::plain)
     }
 
     fn head(&self, x_ne: Tensor<2>, pass: &mut Pass<'_>) -> Tensor<2> {

@@ -14,7 +14,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 use inkstone_nn::ops::{self, Attention as How, RopeAngles};
-use inkstone_nn::{Activation, Embedding, Projection, RmsNorm};
+use inkstone_nn::{Activation, Embedding, Precision, Projection, RmsNorm};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -297,6 +297,10 @@ impl Architecture for Llama {
         }
         let x_ne = self.model.norm.forward(x_ne);
         pass.observe(|| "norm".into(), x_ne)
+    }
+
+    fn plain_head(&self) -> Option<(Tensor<2>, Precision)> {
+        self.lm_head.as_ref().map_or_else(|| self.model.embed_tokens.plain(), Projection::plain)
     }
 
     fn head(&self, x_ne: Tensor<2>, pass: &mut Pass<'_>) -> Tensor<2> {

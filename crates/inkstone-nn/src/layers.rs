@@ -90,6 +90,14 @@ impl Embedding {
         }
     }
 
+    /// The table `[ids, width]` of a head that shares it, and the precision of products with it; `None` in blocks.
+    pub fn plain(&self) -> Option<(Tensor<2>, Precision)> {
+        match self {
+            Self::Dense(table) => Some((table.weight.val(), table.precision.0)),
+            Self::Quantised(_) => None,
+        }
+    }
+
     /// The product with the table, for a head that shares it: `x[n, width]` to `[n, ids]`.
     pub fn project(&self, x: Tensor<2>) -> Tensor<2> {
         match self {

@@ -134,6 +134,14 @@ impl Projection {
         }
     }
 
+    /// The weight `[outputs, inputs]`, and the precision of products with it, where nothing else belongs to the projection.
+    pub fn plain(&self) -> Option<(Tensor<2>, Precision)> {
+        match self {
+            Self::Dense(Dense { weight, bias: None, precision: Bits(precision) }) => Some((weight.val(), *precision)),
+            _ => None,
+        }
+    }
+
     /// [`Self::forward`], kept in the precision of the operands, for what goes into another product or into attention.
     pub fn forward_narrow(&self, x: Tensor<2>) -> Tensor<2> {
         match self {

@@ -15,6 +15,7 @@ mod fused;
 mod gelu;
 mod gradients;
 mod layer_norm;
+mod linear_cross_entropy;
 mod quantised;
 mod stored;
 mod token_losses;
@@ -35,6 +36,7 @@ pub use bias::add_bias;
 pub use conv1d::conv1d;
 pub use gelu::gelu;
 pub use layer_norm::layer_norm;
+pub use linear_cross_entropy::linear_cross_entropy;
 pub use quantised::quantised_linear;
 pub use token_losses::token_losses;
 
