@@ -167,8 +167,9 @@ fn loops() {
     let (cos, sin) = (numbers(256 * 32), numbers(256 * 32));
     report("rope", bytes(2 * n), "B", best(|| rope(&mut y[..n], &cos, &sin, shape, false)));
     report("swiglu", bytes(3 * f), "B", best(|| swiglu(&mut z, &x[..f], &x[f..2 * f])));
-    let time = best(|| swiglu_backward(&mut y[..f], &mut z, &x[..f], &x[f..2 * f], &x[2 * f..3 * f]));
-    report("swiglu_backward", bytes(5 * f), "B", time);
+    let (dgate, dy) = y.split_at_mut(f);
+    let time = best(|| swiglu_backward((dgate, &mut z), &mut dy[..f], (&x[f..2 * f], &x[2 * f..3 * f])));
+    report("swiglu_backward", bytes(6 * f), "B", time);
     let labels: Vec<i32> = (0..rows as i32).map(|i| i * 31 % vocab as i32).collect();
     let mut losses = vec![0.0; rows];
     report("cross_entropy", bytes(l), "B", best(|| cross_entropy(&x, &labels, &mut losses, vocab)));

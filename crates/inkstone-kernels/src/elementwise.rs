@@ -24,18 +24,18 @@ pub fn swiglu<N: Number>(y: &mut [N], gate: &[N], up: &[N]) {
         .for_each(|(y, (gate, up))| gate_forward(y, gate, up));
 }
 
-/// Gradients of [`swiglu`]: `dgate = dy · up · silu'(gate)`, `dup = dy · silu(gate)`.
+/// Gradients of [`swiglu`]: `dgate = dy · up · silu'(gate)`, `dup = dy · silu(gate)`. In the place of `dy` the output stands again.
 ///
 /// # Panics
 /// If the slices differ in length.
-pub fn swiglu_backward<N: Number>(dgate: &mut [N], dup: &mut [N], dy: &[N], gate: &[N], up: &[N]) {
+pub fn swiglu_backward<N: Number>((dgate, dup): (&mut [N], &mut [N]), dy: &mut [N], (gate, up): (&[N], &[N])) {
     for (name, length) in [("dgate", dgate.len()), ("dup", dup.len()), ("gate", gate.len()), ("up", up.len())] {
         expect_len(name, length, dy.len());
     }
-    let _span = span("swiglu, gradient", || Work::moving(5 * size_of_val(dy)));
-    let outputs = dgate.par_chunks_mut(CHUNK).zip(dup.par_chunks_mut(CHUNK));
-    let inputs = dy.par_chunks(CHUNK).zip(gate.par_chunks(CHUNK).zip(up.par_chunks(CHUNK)));
-    outputs.zip(inputs).for_each(|((dgate, dup), (dy, (gate, up)))| {
+    let _span = span("swiglu, gradient", || Work::moving(6 * size_of_val(dy)));
+    let outputs = dgate.par_chunks_mut(CHUNK).zip(dup.par_chunks_mut(CHUNK)).zip(dy.par_chunks_mut(CHUNK));
+    let inputs = gate.par_chunks(CHUNK).zip(up.par_chunks(CHUNK));
+    outputs.zip(inputs).for_each(|(((dgate, dup), dy), (gate, up))| {
         gate_backward((dgate, dup), dy, gate, up);
     });
 }
@@ -79,19 +79,20 @@ simd_fn! {
     fn gate_forward<'a, N: Number>(y: &'a mut [N], gate: &'a [N], up: &'a [N]) {
         for ((y, g), u) in y.iter_mut().zip(gate).zip(up) {
             let g = g.to_f32();
-            *y = N::from_f32(g / (1.0 + exp(-g)) * u.to_f32());
+            *y = N::from_f32(g * (1.0 / (1.0 + exp(-g))) * u.to_f32());
         }
     }
 }
 
 simd_fn! {
-    fn gate_backward<'a, N: Number>(grads: (&'a mut [N], &'a mut [N]), dy: &'a [N], gate: &'a [N], up: &'a [N]) {
-        for ((dgate, dup), ((dy, gate), up)) in grads.0.iter_mut().zip(grads.1).zip(dy.iter().zip(gate).zip(up)) {
-            let (dy, gate, up) = (dy.to_f32(), gate.to_f32(), up.to_f32());
+    fn gate_backward<'a, N: Number>(grads: (&'a mut [N], &'a mut [N]), dy: &'a mut [N], gate: &'a [N], up: &'a [N]) {
+        for ((dgate, dup), ((dy, gate), up)) in grads.0.iter_mut().zip(grads.1).zip(dy.iter_mut().zip(gate).zip(up)) {
+            let (d, gate, up) = (dy.to_f32(), gate.to_f32(), up.to_f32());
             let sigmoid = 1.0 / (1.0 + exp(-gate));
             let silu = gate * sigmoid;
-            *dup = N::from_f32(dy * silu);
-            *dgate = N::from_f32(dy * up * (sigmoid + silu * (1.0 - sigmoid)));
+            *dup = N::from_f32(d * silu);
+            *dgate = N::from_f32(d * up * (sigmoid + silu * (1.0 - sigmoid)));
+            *dy = N::from_f32(silu * up);
         }
     }
 }

@@ -342,6 +342,6 @@ impl Mlp {
         let both = self.gate_up_proj.forward(x_ne);
         let [n, width] = both.dims();
         let (gate_nf, up_nf) = (both.clone().slice([0..n, 0..width / 2]), both.slice([0..n, width / 2..width]));
-        self.down_proj.forward(Activation::Silu.gated(gate_nf, up_nf))
+        self.down_proj.forward_gated(Activation::Silu, gate_nf, up_nf)
     }
 }

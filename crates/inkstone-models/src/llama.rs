@@ -365,6 +365,6 @@ impl Attention {
 impl Mlp {
     fn forward(&self, x_ne: Tensor<2>) -> Tensor<2> {
         let (gate_nf, up_nf) = (self.gate_proj.forward_narrow(x_ne.clone()), self.up_proj.forward_narrow(x_ne));
-        self.down_proj.forward(Activation::Silu.gated(gate_nf, up_nf))
+        self.down_proj.forward_gated(Activation::Silu, gate_nf, up_nf)
     }
 }

@@ -538,7 +538,7 @@ impl FeedForwardPart {
         match &self.DenseReluDense {
             FeedForward::Plain(Plain { wi, wo }) => wo.forward(f.forward(wi.forward(x_ne))),
             FeedForward::Gated(Gated { wi_0, wi_1, wo }) => {
-                wo.forward(f.gated(wi_0.forward(x_ne.clone()), wi_1.forward(x_ne)))
+                wo.forward_gated(f, wi_0.forward(x_ne.clone()), wi_1.forward(x_ne))
             }
         }
     }

@@ -7,6 +7,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use inkstone_kernels::Precision;
 use inkstone_kernels::quantised::Packed;
 
+use crate::activation::Activation;
 use crate::adapted::{Adapted, Change};
 use crate::boxed::Boxed;
 use crate::layers::parameter;
@@ -149,6 +150,14 @@ impl Projection {
                 ops::linear_to(x, weight.val(), *precision, *precision)
             }
             _ => self.forward(x),
+        }
+    }
+
+    /// [`Self::forward`] of `f(gate) · up`.
+    pub fn forward_gated(&self, f: Activation, gate: Tensor<2>, up: Tensor<2>) -> Tensor<2> {
+        match self.plain() {
+            Some((weight, precision)) if f == Activation::Silu => ops::swiglu_linear(gate, up, weight, precision),
+            _ => self.forward(f.gated(gate, up)),
         }
     }
 

@@ -83,8 +83,10 @@ fn norms_gates_and_rotations() {
     same(&y, &wide_y);
     let [mut dgate, mut dup] = [vec![bf16::ONE; n], vec![bf16::ONE; n]];
     let [mut wide_dgate, mut wide_dup] = [vec![0.0; n], vec![0.0; n]];
-    swiglu_backward(&mut dgate, &mut dup, &dy, &gate, &up);
-    swiglu_backward(&mut wide_dgate, &mut wide_dup, &wide_dy, &wide_gate, &wide_up);
+    let (mut dy, mut wide_dy) = (dy, wide_dy);
+    swiglu_backward((&mut dgate, &mut dup), &mut dy, (&gate, &up));
+    swiglu_backward((&mut wide_dgate, &mut wide_dup), &mut wide_dy, (&wide_gate, &wide_up));
+    assert_eq!(dy, y);
     same(&dgate, &wide_dgate);
     same(&dup, &wide_dup);
 

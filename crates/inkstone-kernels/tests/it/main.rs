@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
 mod attention;
+#[cfg(unix)]
+mod guard;
 mod halves;
 mod hostile;
 mod isa;

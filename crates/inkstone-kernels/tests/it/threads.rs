@@ -63,7 +63,7 @@ fn loops() -> Vec<f32> {
     rms_norm(y, &x, &weight, 1e-5);
     rms_norm_backward(dx, &mut dweight, &z, &x, &weight, 1e-5);
     swiglu(gated, &x, &z);
-    swiglu_backward(dgate, dup, y, &x, &z);
+    swiglu_backward((dgate, dup), y, (&x, &z));
     let labels: Vec<i32> = (0..301).map(|n| n % 131 - 1).collect();
     let mut losses = vec![0.0; 301];
     cross_entropy(&x, &labels, &mut losses, 130);

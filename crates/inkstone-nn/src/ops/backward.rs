@@ -112,11 +112,12 @@ impl Backward<Flex, 2> for SwigluBackward {
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
         let dy = gradients::consume_any(grads, &ops);
         let (gate, up) = &ops.state;
-        let [dy, gate, up] = alike([dy, gate.clone(), up.clone()]);
+        let [mut dy, gate, up] = alike([dy, gate.clone(), up.clone()]);
         let size = gate.shape().num_elements();
         let [dgate, dup] = typed!(gate, N => {
             let (mut dgate, mut dup) = (Buffer::<N>::new(size), Buffer::<N>::new(size));
-            kernels::swiglu_backward(&mut dgate, &mut dup, stored(&dy), stored(&gate), stored(&up));
+            let dy = dy.storage_mut::<N>();
+            kernels::swiglu_backward((&mut dgate, &mut dup), dy, (stored(&gate), stored(&up)));
             [dgate, dup].map(|gradient| gradient.into_shaped(gate.shape()))
         });
         gradients::register(grads, &ops, 0, dgate);

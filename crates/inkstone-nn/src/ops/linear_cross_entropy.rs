@@ -26,7 +26,8 @@ pub fn linear_cross_entropy(x: Tensor<2>, w: Tensor<2>, labels: Arc<[i32]>, prec
     let counted = labels.iter().filter(|&&label| label >= 0).count();
     let losses = Arc::new(Mutex::new(Vec::new()));
     let how = How { labels, precision, losses: Arc::clone(&losses) };
-    let mean = Tensor::from_dispatch(<Dispatch as Fused>::linear_cross_entropy(x.into_dispatch(), w.into_dispatch(), how));
+    let mean =
+        Tensor::from_dispatch(<Dispatch as Fused>::linear_cross_entropy(x.into_dispatch(), w.into_dispatch(), how));
     let losses = std::mem::take(&mut *losses.lock().unwrap_or_else(PoisonError::into_inner));
     CrossEntropy { mean, losses, counted }
 }

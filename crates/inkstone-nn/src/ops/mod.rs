@@ -18,6 +18,7 @@ mod layer_norm;
 mod linear_cross_entropy;
 mod quantised;
 mod stored;
+mod swiglu_linear;
 mod token_losses;
 
 use std::sync::{Arc, Mutex};
@@ -38,6 +39,7 @@ pub use gelu::gelu;
 pub use layer_norm::layer_norm;
 pub use linear_cross_entropy::linear_cross_entropy;
 pub use quantised::quantised_linear;
+pub use swiglu_linear::swiglu_linear;
 pub use token_losses::token_losses;
 
 /// Whether a device is the CPU that our kernels run on.
