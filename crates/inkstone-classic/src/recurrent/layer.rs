@@ -7,6 +7,8 @@ use inkstone_kernels::{
     linear_grad_weight,
 };
 
+use crate::neural::{add_bias, column_sums};
+
 /// A layer's weights `[G, I]`, `[G, H]` and biases `[G]`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Layer<'a> {
@@ -128,19 +130,4 @@ fn around(states: &mut [f32], t: usize, size: usize) -> (&[f32], &mut [f32]) {
     }
     let (before, after) = states.split_at_mut((t + 1) * size);
     (&before[t * size..], &mut after[..size])
-}
-
-/// Adds a bias to each row.
-pub(crate) fn add_bias(rows: &mut [f32], bias: &[f32]) {
-    for row in rows.chunks_exact_mut(bias.len()) {
-        row.iter_mut().zip(bias).for_each(|(x, bias)| *x += bias);
-    }
-}
-
-/// The sum of all rows, in order.
-pub(crate) fn column_sums(sums: &mut [f32], rows: &[f32]) {
-    sums.fill(0.0);
-    for row in rows.chunks_exact(sums.len()) {
-        sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
-    }
 }

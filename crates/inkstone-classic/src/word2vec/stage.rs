@@ -16,7 +16,7 @@ use super::map::{MapSettings, draw_map};
 use super::phrases::{PhraseSettings, join_phrases};
 use super::projection::Projection;
 use super::sentences::{SentenceReader, Sentences, Words};
-use super::train::train;
+use super::train::{Event, Lesson, train};
 use super::vectors::{Space, Vectors};
 use super::vocabulary::Vocabulary;
 use crate::ClassicError;
@@ -72,6 +72,9 @@ pub struct Word2VecStageConfig {
     /// Most frequent words in the picture; 300, 0 for none.
     #[serde(default = "three_hundred")]
     pub map_words: usize,
+    /// Words read between checkpoints; 10,000,000.
+    #[serde(default = "ten_million")]
+    pub checkpoint_every: u64,
 }
 
 fn hundred() -> f64 {
@@ -97,6 +100,9 @@ fn thousandth() -> f64 {
 }
 fn three_hundred() -> usize {
     300
+}
+fn ten_million() -> u64 {
+    10_000_000
 }
 
 impl Architecture {
@@ -131,7 +137,7 @@ pub struct Word2VecStage;
 impl Stage for Word2VecStage {
     type Config = Word2VecStageConfig;
     const KIND: &'static str = "word2vec";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const SUMMARY: &'static str = "learns a vector for each word";
 
     fn validate(config: &Word2VecStageConfig) -> Result<(), String> {
@@ -184,8 +190,18 @@ impl Stage for Word2VecStage {
         let training = config.training();
         let total = training.epochs * sentences.words() as u64;
         let bar = context.progress.task("learning vectors", Some(total), "words");
-        let vectors = train((&vocabulary, &sentences), &training, context.seed, &mut |read| {
-            bar.set(read);
+        let lesson = Lesson {
+            vocabulary: &vocabulary,
+            sentences: &sentences,
+            config: &training,
+            seed: context.seed,
+            state: Some((context.state(), config.checkpoint_every)),
+        };
+        let vectors = train(&lesson, &mut |event| {
+            match event {
+                Event::Read(read) => bar.set(read),
+                Event::Warning(line) => context.progress.warn(line),
+            }
             !context.interrupt.requested()
         })?;
         drop(bar);

@@ -8,7 +8,7 @@ use super::flags::{Flags, extend_hash, flags, hash};
 use super::score::{Lookup, Weights};
 use super::section::Section;
 use super::table::{Table, words};
-use crate::ngram::vocabulary::{UNKNOWN, WordId};
+use crate::ngram::vocabulary::{BEGIN, END, UNKNOWN, WordId};
 
 /// An n-gram in a table: its hash, 0 in an empty place, and two logarithms with what their signs tell beside them.
 pub trait Slot: Pod + Send + Sync {
@@ -172,5 +172,22 @@ impl<S: Slot> Lookup for ProbingView<'_, S> {
             at = if at + 1 == places.len() { 0 } else { at + 1 };
         }
         None
+    }
+
+    /// Reads the places where the n-grams of all orders will be looked for. None of these reads waits for another, so that their
+    /// way from memory is one.
+    fn expect(&self, words: &[WordId], new: usize) {
+        let mut seen = 0;
+        for n in words.len() - new..words.len() {
+            let mut node = extend_hash(0, words[n]);
+            for (places, &earlier) in self.orders.iter().zip(words[..n].iter().rev()) {
+                node = extend_hash(node, if earlier == END { BEGIN } else { earlier });
+                seen ^= places.get(place(node.max(1), places.len())).map_or(0, Slot::hash);
+                if earlier == END {
+                    break;
+                }
+            }
+        }
+        std::hint::black_box(seen);
     }
 }
