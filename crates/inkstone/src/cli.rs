@@ -401,6 +401,9 @@ pub(crate) struct BenchRecurrent {
     /// Tokens that the gradient goes back
     #[arg(long, default_value_t = 35, value_name = "N")]
     pub(crate) context: usize,
+    /// Precision of matrix products: f32 or bf16
+    #[arg(long, default_value = "f32", value_parser = ["f32", "bf16"])]
+    pub(crate) precision: String,
     /// Timed steps, after two that are not
     #[arg(long, default_value_t = 20, value_name = "N")]
     pub(crate) steps: usize,

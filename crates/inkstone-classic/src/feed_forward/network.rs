@@ -6,13 +6,13 @@
 use std::collections::VecDeque;
 
 use inkstone_kernels::{
-    LinearShape, Precision, add_linear_grad_input, add_scaled, cross_entropy, cross_entropy_backward, embedding,
+    LinearShape, Precision, add_bias, add_bias_backward, add_linear_grad_input, add_scaled, cross_entropy, cross_entropy_backward, embedding,
     embedding_backward, linear, linear_grad_input, linear_grad_weight,
 };
 use serde::{Deserialize, Serialize};
 
 use super::shape::Shape;
-use crate::neural::{Dropout, LanguageModel, Tensors, add_bias, column_sums, leave_out};
+use crate::neural::{Dropout, LanguageModel, Tensors, leave_out};
 
 /// A network with its weights.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,6 +21,8 @@ pub struct Network {
     pub shape: Shape,
     /// Its weights, in the order of the shape's tensors.
     pub weights: Tensors,
+    /// In which matrix products are computed.
+    precision: Precision,
 }
 
 /// The last tokens of each row, the newest first. What is before the text is a token of its own.
@@ -54,7 +56,7 @@ impl LanguageModel for Network {
     type State = State;
 
     fn new(shape: Shape, weights: Tensors) -> Self {
-        Self { shape, weights }
+        Self { shape, weights, precision: Precision::F32 }
     }
 
     fn layout(&self) -> &Shape {
@@ -67,6 +69,10 @@ impl LanguageModel for Network {
 
     fn weights_mut(&mut self) -> &mut Tensors {
         &mut self.weights
+    }
+
+    fn set_precision(&mut self, precision: Precision) {
+        self.precision = precision;
     }
 
     fn begin(&self, rows: usize) -> State {
@@ -101,17 +107,17 @@ impl Network {
         let mut x = vec![0.0; seen.len() * m];
         embedding(&mut x, self.values(C), &seen, m);
         let mut a = vec![0.0; ids.len() * hidden];
-        linear(&mut a, &x, self.values(H), self.inner(ids.len()), Precision::F32);
+        linear(&mut a, &x, self.values(H), self.inner(ids.len()), self.precision);
         add_bias(&mut a, self.values(D));
         tanh(&mut a);
         let mut top = a.clone();
         leave_out(&mut top, dropout, 0);
         let mut logits = vec![0.0; ids.len() * vocab_size];
-        linear(&mut logits, &top, self.values(U), self.outer(ids.len()), Precision::F32);
+        linear(&mut logits, &top, self.values(U), self.outer(ids.len()), self.precision);
         add_bias(&mut logits, self.values(B));
         if direct {
             let mut straight = vec![0.0; logits.len()];
-            linear(&mut straight, &x, self.values(W), self.straight(ids.len()), Precision::F32);
+            linear(&mut straight, &x, self.values(W), self.straight(ids.len()), self.precision);
             add_scaled(&mut logits, &straight, 1.0);
         }
         Pass { seen, x, a, top, logits }
@@ -121,19 +127,19 @@ impl Network {
     fn backward(&self, pass: &Pass, dropout: Option<Dropout>, grads: &mut Tensors) {
         let Pass { seen, x, a, top, logits: dlogits } = pass;
         let n = a.len() / self.shape.hidden;
-        column_sums(values(grads, B), dlogits);
-        linear_grad_weight(values(grads, U), dlogits, top, self.outer(n), Precision::F32);
+        add_bias_backward(values(grads, B), dlogits);
+        linear_grad_weight(values(grads, U), dlogits, top, self.outer(n), self.precision);
         let mut da = vec![0.0; a.len()];
-        linear_grad_input(&mut da, dlogits, self.values(U), self.outer(n), Precision::F32);
+        linear_grad_input(&mut da, dlogits, self.values(U), self.outer(n), self.precision);
         leave_out(&mut da, dropout, 0);
         da.iter_mut().zip(a).for_each(|(da, a)| *da *= 1.0 - a * a);
-        column_sums(values(grads, D), &da);
-        linear_grad_weight(values(grads, H), &da, x, self.inner(n), Precision::F32);
+        add_bias_backward(values(grads, D), &da);
+        linear_grad_weight(values(grads, H), &da, x, self.inner(n), self.precision);
         let mut dx = vec![0.0; x.len()];
-        linear_grad_input(&mut dx, &da, self.values(H), self.inner(n), Precision::F32);
+        linear_grad_input(&mut dx, &da, self.values(H), self.inner(n), self.precision);
         if self.shape.direct {
-            linear_grad_weight(values(grads, W), dlogits, x, self.straight(n), Precision::F32);
-            add_linear_grad_input(&mut dx, dlogits, self.values(W), self.straight(n), Precision::F32);
+            linear_grad_weight(values(grads, W), dlogits, x, self.straight(n), self.precision);
+            add_linear_grad_input(&mut dx, dlogits, self.values(W), self.straight(n), self.precision);
         }
         embedding_backward(values(grads, C), &dx, seen, self.shape.embedding);
     }

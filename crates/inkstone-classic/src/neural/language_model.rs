@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use inkstone_formats::hf::{ModelFolder, write_model};
-use inkstone_kernels::cross_entropy;
+use inkstone_kernels::{Precision, cross_entropy};
 use rayon::prelude::*;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -64,6 +64,8 @@ pub trait LanguageModel: Clone + Sync + Sized {
     fn weights(&self) -> &Tensors;
     /// Its weights, to be changed.
     fn weights_mut(&mut self) -> &mut Tensors;
+    /// Computes matrix products in this precision from now on; single precision at first.
+    fn set_precision(&mut self, precision: Precision);
     /// The state of `rows` texts before they begin.
     fn begin(&self, rows: usize) -> Self::State;
     /// The logits `[T·B, V]` after each of `ids[T·B]`; moves `state` on.

@@ -3,7 +3,6 @@
 //! A network is a [`LanguageModel`]; what it computes, forward and backward, stands in its own module.
 
 mod any;
-mod bias;
 mod checkpoint;
 mod columns;
 mod exact;
@@ -13,10 +12,10 @@ mod tensors;
 mod train;
 
 pub use any::{AnyModel, AnyState};
-pub(crate) use bias::{add_bias, column_sums};
 pub(crate) use checkpoint::Checkpoint;
 pub(crate) use exact::{bits, bits_option};
 pub use language_model::{Dropout, LanguageModel, Layout, leave_out};
+pub use stage::Precision;
 pub use tensors::{Tensor, Tensors};
 pub use columns::mean_loss;
 pub use train::{Epoch, Lesson, Optimizer, Training, Watch, train};

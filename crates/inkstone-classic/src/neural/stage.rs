@@ -9,11 +9,32 @@ use inkstone_corpus::shards::TokenShard;
 use inkstone_recipe::fs::IoError;
 use inkstone_recipe::{Context, Estimate, Forecast, ImplicitStage, Input, Machine, Metrics, StageError, Task, fs};
 use inkstone_tokenizer::Tokenizer;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::language_model::{LanguageModel, Layout};
 use super::train::{Epoch, Lesson, Optimizer, Training, Watch, train};
 use crate::{ClassicError, Result};
+
+/// In which precision matrix products are computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Precision {
+    /// Single precision.
+    #[default]
+    F32,
+    /// Operands rounded to bfloat16, sums in single precision.
+    Bf16,
+}
+
+impl From<Precision> for inkstone_kernels::Precision {
+    fn from(precision: Precision) -> Self {
+        match precision {
+            Precision::F32 => Self::F32,
+            Precision::Bf16 => Self::Bf16,
+        }
+    }
+}
 
 /// The learning rate that an optimiser begins with where the recipe gives none.
 pub(crate) fn usual_rate(optimizer: Optimizer) -> f64 {

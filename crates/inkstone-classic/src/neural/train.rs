@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use inkstone_formats::safetensors::TensorFile;
-use inkstone_kernels::{AdamW, adamw, add_scaled};
+use inkstone_kernels::{AdamW, Precision, adamw, add_scaled};
 use serde::{Deserialize, Serialize};
 
 use super::checkpoint::Checkpoint;
@@ -39,6 +39,8 @@ pub struct Training {
     pub clip: f64,
     /// Share of units that are left out between layers.
     pub dropout: f32,
+    /// In which matrix products are computed; weights and all else are in single precision.
+    pub precision: Precision,
     /// Whether the tokens' vectors stay as they are.
     pub frozen_vectors: bool,
     /// Steps of the optimiser between checkpoints; 0 for none but on a stop.
@@ -90,6 +92,7 @@ pub trait Watch {
 /// without a validation text). With a folder for checkpoints it goes on from the last of them.
 pub fn train<M: LanguageModel>(network: &mut M, lesson: &Lesson<'_>, watch: &mut dyn Watch) -> Result<Vec<Epoch>> {
     check(lesson.text, lesson.training)?;
+    network.set_precision(lesson.training.precision);
     let mut run = Run::begin(network, lesson, watch);
     while run.at.epochs.len() < lesson.training.epochs as usize {
         run.epoch(watch)?;

@@ -3,14 +3,14 @@
 //! T steps, B rows, V tokens. Ids and rows run as in [`super::layer`]: `t · B + b`.
 
 use inkstone_kernels::{
-    LinearShape, Precision, add_scaled, cross_entropy, cross_entropy_backward, embedding, embedding_backward, linear,
+    LinearShape, Precision, add_bias, add_bias_backward, add_scaled, cross_entropy, cross_entropy_backward, embedding, embedding_backward, linear,
     linear_grad_input, linear_grad_weight,
 };
 use serde::{Deserialize, Serialize};
 
 use super::layer::{Kept, Layer, LayerGrads};
 use super::shape::Shape;
-use crate::neural::{Dropout, LanguageModel, Tensor, Tensors, add_bias, column_sums, leave_out};
+use crate::neural::{Dropout, LanguageModel, Tensor, Tensors, leave_out};
 
 /// A network with its weights.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,6 +19,8 @@ pub struct Network {
     pub shape: Shape,
     /// Its weights.
     pub weights: Tensors,
+    /// In which matrix products are computed.
+    precision: Precision,
 }
 
 /// What the layers remember: for each the hidden state `[B, H]`, and for LSTM the cell state.
@@ -55,7 +57,7 @@ impl LanguageModel for Network {
     type State = State;
 
     fn new(shape: Shape, weights: Tensors) -> Self {
-        Self { shape, weights }
+        Self { shape, weights, precision: Precision::F32 }
     }
 
     fn layout(&self) -> &Shape {
@@ -68,6 +70,10 @@ impl LanguageModel for Network {
 
     fn weights_mut(&mut self) -> &mut Tensors {
         &mut self.weights
+    }
+
+    fn set_precision(&mut self, precision: Precision) {
+        self.precision = precision;
     }
 
     fn begin(&self, rows: usize) -> State {
@@ -114,7 +120,7 @@ impl Network {
         }
         leave_out(&mut x, dropout, self.shape.layers);
         let mut logits = vec![0.0; ids.len() * self.shape.vocab_size];
-        linear(&mut logits, &x, self.head(), self.head_shape(ids.len()), Precision::F32);
+        linear(&mut logits, &x, self.head(), self.head_shape(ids.len()), self.precision);
         add_bias(&mut logits, &self.weights.0[self.weights.0.len() - 1].values);
         Pass { layers, top: x, logits }
     }
@@ -123,11 +129,11 @@ impl Network {
     fn head_backward(&self, top: &[f32], dlogits: &[f32], grads: &mut Tensors) -> Vec<f32> {
         let shape = self.head_shape(top.len() / self.shape.hidden);
         let last = grads.0.len() - 1;
-        column_sums(&mut grads.0[last].values, dlogits);
+        add_bias_backward(&mut grads.0[last].values, dlogits);
         let weight = if self.shape.tied { 0 } else { last - 1 };
-        linear_grad_weight(&mut grads.0[weight].values, dlogits, top, shape, Precision::F32);
+        linear_grad_weight(&mut grads.0[weight].values, dlogits, top, shape, self.precision);
         let mut dx = vec![0.0; top.len()];
-        linear_grad_input(&mut dx, dlogits, self.head(), shape, Precision::F32);
+        linear_grad_input(&mut dx, dlogits, self.head(), shape, self.precision);
         dx
     }
 
@@ -163,7 +169,7 @@ impl Network {
     fn layer(&self, n: usize) -> Layer<'_> {
         let tensor = |k: usize| self.weights.0[1 + 4 * n + k].values.as_slice();
         let (cell, hidden) = (self.shape.cell.cell(), self.shape.hidden);
-        Layer { cell, hidden, w_ih: tensor(0), w_hh: tensor(1), b_ih: tensor(2), b_hh: tensor(3) }
+        Layer { cell, hidden, precision: self.precision, w_ih: tensor(0), w_hh: tensor(1), b_ih: tensor(2), b_hh: tensor(3) }
     }
 
     fn head(&self) -> &[f32] {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::network::Network;
 use super::shape::{Kind, Shape};
 use crate::neural::stage::{self, forecast, usual_rate};
-use crate::neural::{LanguageModel, Layout, Optimizer, Training};
+use crate::neural::{LanguageModel, Layout, Optimizer, Precision, Training};
 
 /// The `recurrent` table of a recipe.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -54,6 +54,9 @@ pub struct RecurrentConfig {
     /// Longest gradient; 0.25, 0 for any.
     #[serde(default = "quarter")]
     pub clip: f64,
+    /// Of matrix products: `f32` (the default) or `bf16`.
+    #[serde(default)]
+    pub precision: Precision,
     /// Steps of the optimiser between checkpoints; 500, 0 for none but on a stop.
     #[serde(default = "five_hundred")]
     pub checkpoint_every: u64,
@@ -105,6 +108,7 @@ impl RecurrentConfig {
             learning_rate: self.learning_rate.unwrap_or_else(|| usual_rate(self.optimizer)),
             clip: self.clip,
             dropout: self.dropout,
+            precision: self.precision.into(),
             frozen_vectors: false,
             checkpoint_every: self.checkpoint_every,
         }

@@ -4,6 +4,7 @@ use inkstone_classic::neural::{
     Dropout, Epoch, LanguageModel, Lesson, Optimizer, Tensors, Training, Watch, mean_loss, train,
 };
 use inkstone_classic::recurrent::{Kind, Network, Shape};
+use inkstone_kernels::Precision;
 use serde_json::Value;
 
 fn fixture(cell: &str) -> Value {
@@ -104,6 +105,7 @@ pub(crate) const TRAINING: Training = Training {
     learning_rate: 1e-2,
     clip: 1.0,
     dropout: 0.1,
+    precision: Precision::F32,
     frozen_vectors: false,
     checkpoint_every: 0,
 };
@@ -232,4 +234,15 @@ fn stopped_anywhere_it_goes_on_to_the_same_weights() {
             assert!(last == whole, "{cell:?} {optimizer:?}");
         }
     }
+}
+
+#[test]
+fn products_in_bf16_learn_as_well() {
+    let mut network = Network::drawn(shape(Kind::Lstm, false), 1).unwrap();
+    let training = Training { precision: Precision::Bf16, ..TRAINING };
+    train(&mut network, &lesson((&text(2000), &text(200)), &training), &mut Quiet).unwrap();
+    let rounded = mean_loss(&network, &text(200));
+    network.set_precision(Precision::F32);
+    let exact = mean_loss(&network, &text(200));
+    assert!(rounded < 0.2 && exact < 0.2 && rounded != exact, "{rounded}, {exact}");
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use inkstone_classic::neural::{Epoch, LanguageModel, Lesson, Optimizer, Training, Watch, train};
 use inkstone_classic::recurrent::{Kind, Network, Shape};
-use inkstone_kernels::isa;
+use inkstone_kernels::{Precision, isa};
 use inkstone_recipe::{Progress as _, Task, peak_bytes};
 use serde_json::json;
 
@@ -44,6 +44,7 @@ pub(crate) fn bench_recurrent(args: &BenchRecurrent, printer: &Printer) -> anyho
         "elman" => Kind::Elman,
         _ => Kind::Lstm,
     };
+    let precision = if args.precision == "bf16" { Precision::Bf16 } else { Precision::F32 };
     let (vocab_size, hidden) = (args.vocab_size, args.hidden_size);
     let shape = Shape { cell, vocab_size, embedding: hidden, hidden, layers: args.layers, tied: false };
     let mut network = Network::drawn(shape, 1)?;
@@ -58,6 +59,7 @@ pub(crate) fn bench_recurrent(args: &BenchRecurrent, printer: &Printer) -> anyho
         learning_rate: 1.0,
         clip: 5.0,
         dropout: 0.5,
+        precision,
         frozen_vectors: false,
         checkpoint_every: 0,
     };
@@ -73,7 +75,7 @@ pub(crate) fn bench_recurrent(args: &BenchRecurrent, printer: &Printer) -> anyho
     if args.json {
         printer.json(&json!({
             "tokens_per_second": tokens / median, "tokens_per_second_best": tokens / seconds[0], "seconds": median,
-            "peak_bytes": peak_bytes(), "parameters": parameters, "numeric_path": isa::numeric_path(),
+            "peak_bytes": peak_bytes(), "parameters": parameters, "precision": args.precision, "numeric_path": isa::numeric_path(),
             "threads": rayon::current_num_threads(), "cpu": machine::cpu_name(),
             "loss_first": losses.first(), "loss_last": losses.last(),
         }))?;
