@@ -144,7 +144,13 @@ fn learn(arguments: &Arguments, program: &Program, (python, threads): (&Path, &s
         (ours, theirs) = (ours + own / arguments.seeds as f64, theirs + their / arguments.seeds as f64);
     }
     let apart = (ours - theirs).exp() - 1.0;
-    println!("perplexity {:.2} and {:.2}: {:+.2} % (allowed: {:.0} %)", ours.exp(), theirs.exp(), 100.0 * apart, 100.0 * APART);
+    println!(
+        "perplexity {:.2} and {:.2}: {:+.2} % (allowed: {:.0} %)",
+        ours.exp(),
+        theirs.exp(),
+        100.0 * apart,
+        100.0 * APART
+    );
     Ok((apart <= APART).into())
 }
 

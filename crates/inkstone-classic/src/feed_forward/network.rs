@@ -6,8 +6,8 @@
 use std::collections::VecDeque;
 
 use inkstone_kernels::{
-    LinearShape, Precision, add_bias, add_bias_backward, add_linear_grad_input, add_scaled, cross_entropy, cross_entropy_backward, embedding,
-    embedding_backward, linear, linear_grad_input, linear_grad_weight,
+    LinearShape, Precision, add_bias, add_bias_backward, add_linear_grad_input, add_scaled, cross_entropy,
+    cross_entropy_backward, embedding, embedding_backward, linear, linear_grad_input, linear_grad_weight,
 };
 use serde::{Deserialize, Serialize};
 

@@ -167,7 +167,8 @@ fn make(config: &FeedForwardConfig, vocab_size: usize, context: &Context<'_>) ->
     let path = context.input("vectors").folder.join(VECTORS_FILE);
     let vectors = read_vectors(&path)?;
     if vectors.words().len() != vocab_size {
-        let what = format!("{} vectors for {vocab_size} tokens; both stages need the same tokenizer", vectors.words().len());
+        let what =
+            format!("{} vectors for {vocab_size} tokens; both stages need the same tokenizer", vectors.words().len());
         return Err(ClassicError::Malformed { path, what });
     }
     let mut network = Network::drawn(config.shape(vocab_size, vectors.size()), context.seed)?;

@@ -133,8 +133,7 @@ pub trait LanguageModel: Clone + Sync + Sized {
             fields.retain(|key, _| key != "model_type");
         }
         let malformed = |what| ClassicError::Malformed { path: folder.join("config.json"), what };
-        let layout: Self::Layout =
-            serde_json::from_value(config).map_err(|error| malformed(error.to_string()))?;
+        let layout: Self::Layout = serde_json::from_value(config).map_err(|error| malformed(error.to_string()))?;
         layout.check()?;
         let weights = Tensors::read(&opened, folder, &layout)?;
         Ok(Self::new(layout, weights))

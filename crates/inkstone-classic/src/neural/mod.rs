@@ -13,9 +13,9 @@ mod train;
 
 pub use any::{AnyModel, AnyState};
 pub(crate) use checkpoint::Checkpoint;
+pub use columns::mean_loss;
 pub(crate) use exact::{bits, bits_option};
 pub use language_model::{Dropout, LanguageModel, Layout, leave_out};
 pub use stage::Precision;
 pub use tensors::{Tensor, Tensors};
-pub use columns::mean_loss;
 pub use train::{Epoch, Lesson, Optimizer, Training, Watch, train};

@@ -266,8 +266,7 @@ impl<'a, M: LanguageModel> Run<'a, M> {
         };
         let Some([first, second]) = &mut self.moments else { return };
         let moments = first.0.iter_mut().zip(&mut second.0);
-        for ((weight, (first, second)), grad) in
-            self.network.weights_mut().0.iter_mut().zip(moments).zip(&self.grads.0)
+        for ((weight, (first, second)), grad) in self.network.weights_mut().0.iter_mut().zip(moments).zip(&self.grads.0)
         {
             adamw(&mut weight.values, &mut first.values, &mut second.values, &grad.values, &hyper);
         }

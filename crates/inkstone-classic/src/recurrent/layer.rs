@@ -3,8 +3,8 @@
 //! T steps, B rows, I inputs, H units, G = gates · H. Time runs slowest: row `t · B + b`.
 
 use inkstone_kernels::{
-    Cell, CellBackward, CellStep, LinearShape, PackedWeight, Precision, add_bias, add_bias_backward, cell, cell_backward,
-    linear, linear_grad_input, linear_grad_weight,
+    Cell, CellBackward, CellStep, LinearShape, PackedWeight, Precision, add_bias, add_bias_backward, cell,
+    cell_backward, linear, linear_grad_input, linear_grad_weight,
 };
 
 /// A layer's weights `[G, I]`, `[G, H]` and biases `[G]`.

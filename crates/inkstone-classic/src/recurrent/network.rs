@@ -3,8 +3,8 @@
 //! T steps, B rows, V tokens. Ids and rows run as in [`super::layer`]: `t · B + b`.
 
 use inkstone_kernels::{
-    LinearShape, Precision, add_bias, add_bias_backward, add_scaled, cross_entropy, cross_entropy_backward, embedding, embedding_backward, linear,
-    linear_grad_input, linear_grad_weight,
+    LinearShape, Precision, add_bias, add_bias_backward, add_scaled, cross_entropy, cross_entropy_backward, embedding,
+    embedding_backward, linear, linear_grad_input, linear_grad_weight,
 };
 use serde::{Deserialize, Serialize};
 
@@ -169,7 +169,15 @@ impl Network {
     fn layer(&self, n: usize) -> Layer<'_> {
         let tensor = |k: usize| self.weights.0[1 + 4 * n + k].values.as_slice();
         let (cell, hidden) = (self.shape.cell.cell(), self.shape.hidden);
-        Layer { cell, hidden, precision: self.precision, w_ih: tensor(0), w_hh: tensor(1), b_ih: tensor(2), b_hh: tensor(3) }
+        Layer {
+            cell,
+            hidden,
+            precision: self.precision,
+            w_ih: tensor(0),
+            w_hh: tensor(1),
+            b_ih: tensor(2),
+            b_hh: tensor(3),
+        }
     }
 
     fn head(&self) -> &[f32] {

@@ -20,7 +20,8 @@ fn logits(network: &Network, seen: &[u32]) -> Vec<f32> {
     let x: Vec<f64> = seen.iter().flat_map(|&id| tensor("encoder.weight")[id as usize * m..][..m].to_vec()).collect();
     let inner = times(&tensor("hidden.weight"), &x);
     let a: Vec<f64> = inner.iter().zip(tensor("hidden.bias")).map(|(x, d)| (x + d).tanh()).collect();
-    let mut y: Vec<f64> = times(&tensor("decoder.weight"), &a).iter().zip(tensor("decoder.bias")).map(|(y, b)| y + b).collect();
+    let mut y: Vec<f64> =
+        times(&tensor("decoder.weight"), &a).iter().zip(tensor("decoder.bias")).map(|(y, b)| y + b).collect();
     if network.shape.direct {
         y.iter_mut().zip(times(&tensor("direct.weight"), &x)).for_each(|(y, w)| *y += w);
     }

@@ -43,9 +43,7 @@ impl Judge {
         match self {
             Self::Ngram(ngram) => Ok(ngram.losses(document)),
             Self::Network(network) => Ok(network.stream_losses(document, None, &mut |_| !interrupt.requested())?),
-            Self::Transformer(model) => {
-                token_losses(model, document, model.context(), (interrupt, &mut |_, _| {}))
-            }
+            Self::Transformer(model) => token_losses(model, document, model.context(), (interrupt, &mut |_, _| {})),
         }
     }
 }

@@ -5,9 +5,7 @@ use std::time::Instant;
 
 use inkstone_corpus::Split;
 use inkstone_corpus::shards::TokenShard;
-use inkstone_recipe::{
-    Context, Estimate, Forecast, ImplicitStage, Input, Machine, Metrics, Stage, StageError, fs,
-};
+use inkstone_recipe::{Context, Estimate, Forecast, ImplicitStage, Input, Machine, Metrics, Stage, StageError, fs};
 use inkstone_tokenizer::Tokenizer;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -59,8 +57,7 @@ const FIELDS: [&str; 16] = [
 ];
 
 /// Kinds of stages whose models can be compared.
-const KINDS: &[&str] =
-    &["ngram", "feed_forward", "recurrent", "pretrain", "sft", "preference", "policy"];
+const KINDS: &[&str] = &["ngram", "feed_forward", "recurrent", "pretrain", "sft", "preference", "policy"];
 
 /// The `compare` stage.
 #[derive(Debug, Clone, Copy)]
@@ -176,7 +173,8 @@ impl Documents {
                 continue;
             }
             taken += ids.len() as u64;
-            let bytes = tokenizer.decode(&ids[..ids.len() - 1])?.len().saturating_sub(tokenizer.decode(&ids[..1])?.len());
+            let bytes =
+                tokenizer.decode(&ids[..ids.len() - 1])?.len().saturating_sub(tokenizer.decode(&ids[..1])?.len());
             documents.push((ids, bytes as u64));
         }
         if documents.len() < 2 {

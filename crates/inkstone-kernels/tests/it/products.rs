@@ -1,5 +1,6 @@
 use inkstone_kernels::{
-    LinearShape, PackedWeight, Precision, add_linear_grad_input, linear, linear_grad_input, linear_grad_weight, reference,
+    LinearShape, PackedWeight, Precision, add_linear_grad_input, linear, linear_grad_input, linear_grad_weight,
+    reference,
 };
 
 use crate::{close, numbers};

@@ -81,7 +81,11 @@ pub(crate) fn bench_recurrent(args: &BenchRecurrent, printer: &Printer) -> anyho
         }))?;
         return Ok(ExitCode::SUCCESS);
     }
-    printer.data(&format!("{:.0} tokens/s (best {:.0}), {median:.3} s a step", tokens / median, tokens / seconds[0]))?;
+    printer.data(&format!(
+        "{:.0} tokens/s (best {:.0}), {median:.3} s a step",
+        tokens / median,
+        tokens / seconds[0]
+    ))?;
     let peak = bytes(peak_bytes().unwrap_or(0));
     printer.data(&format!("{:.1} M parameters, peak memory {peak}", parameters as f64 / 1e6))?;
     Ok(ExitCode::SUCCESS)

@@ -57,7 +57,10 @@ fn classic(
     (interrupt, progress): (&Interrupt, &mut dyn FnMut(u64, u64)),
 ) -> anyhow::Result<TextLoss> {
     if args.context.is_some() {
-        return Err(hinted("this model has no --context", "leave it out: what it remembers was fixed when it was made"));
+        return Err(hinted(
+            "this model has no --context",
+            "leave it out: what it remembers was fixed when it was made",
+        ));
     }
     let ids = text_ids(&speaker.tokenizer, text)?;
     let total = ids.len() as u64 - 1;

@@ -34,13 +34,8 @@ fn train(args: &TrainVectors, printer: &Printer) -> anyhow::Result<()> {
     let (vocabulary, sentences) = read(args, printer)?;
     let words = sentences.words() as u64;
     let bar = printer.task("learning vectors", Some(words * config.epochs), "words");
-    let lesson = w2v::Lesson {
-        vocabulary: &vocabulary,
-        sentences: &sentences,
-        config: &config,
-        seed: args.seed,
-        state: None,
-    };
+    let lesson =
+        w2v::Lesson { vocabulary: &vocabulary, sentences: &sentences, config: &config, seed: args.seed, state: None };
     let vectors = w2v::train(&lesson, &mut |event| {
         if let w2v::Event::Read(read) = event {
             bar.set(read);

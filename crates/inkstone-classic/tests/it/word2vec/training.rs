@@ -1,6 +1,6 @@
 use inkstone_classic::word2vec::{
-    Architecture, Event, Lesson, Objective, PhraseSettings, SentenceReader, Sentences, Space, Vectors, Vocabulary, Word2VecConfig,
-    Words, join_phrases, read_sentences, train,
+    Architecture, Event, Lesson, Objective, PhraseSettings, SentenceReader, Sentences, Space, Vectors, Vocabulary,
+    Word2VecConfig, Words, join_phrases, read_sentences, train,
 };
 
 use super::file;
