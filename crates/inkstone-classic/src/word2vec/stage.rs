@@ -206,7 +206,7 @@ impl Stage for Word2VecStage {
         })?;
         drop(bar);
         write_vectors(&context.out().join(VECTORS_FILE), &vectors, Format::Binary)?;
-        write_map(config, context, vectors)?;
+        write_map(config, context, (&vocabulary, &vectors))?;
         Ok(metrics(&vocabulary, &sentences, &training))
     }
 }
@@ -220,8 +220,16 @@ fn metrics(vocabulary: &Vocabulary, sentences: &Sentences, training: &Word2VecCo
     metrics
 }
 
-fn write_map(config: &Word2VecStageConfig, context: &Context<'_>, vectors: Vectors) -> Result<(), StageError> {
+fn write_map(
+    config: &Word2VecStageConfig,
+    context: &Context<'_>,
+    (vocabulary, vectors): (&Vocabulary, &Vectors),
+) -> Result<(), StageError> {
     if config.map_words == 0 {
+        return Ok(());
+    }
+    let vectors = most_frequent(config, context, (vocabulary, vectors))?;
+    if vectors.words().is_empty() {
         return Ok(());
     }
     let settings = MapSettings { words: config.map_words, projection: Projection::Tsne };
@@ -230,6 +238,34 @@ fn write_map(config: &Word2VecStageConfig, context: &Context<'_>, vectors: Vecto
     inkstone_recipe::fs::write_atomic_with(&path, |file| file.write_all(page.as_bytes()))
         .map_err(ClassicError::from)?;
     Ok(())
+}
+
+/// The vectors of the words that are drawn, most frequent first. Tokens are shown as the text that they stand for, and left out
+/// where that is only a part of a character.
+fn most_frequent(
+    config: &Word2VecStageConfig,
+    context: &Context<'_>,
+    (vocabulary, vectors): (&Vocabulary, &Vectors),
+) -> Result<Vectors, ClassicError> {
+    let tokenizer =
+        config.tokenizer.as_ref().map(|_| Tokenizer::load(&context.input("tokenizer").folder)).transpose()?;
+    let mut ids: Vec<u32> = (0..vocabulary.len() as u32).collect();
+    ids.sort_by_key(|&id| (std::cmp::Reverse(vocabulary.counts()[id as usize]), id));
+    let (mut words, mut values) = (Vec::new(), Vec::new());
+    for id in ids {
+        if words.len() == config.map_words {
+            break;
+        }
+        let word = match &tokenizer {
+            None => vocabulary.words()[id as usize].clone(),
+            Some(tokenizer) => visible(&tokenizer.decode(&[id])?, id),
+        };
+        if !word.contains('\u{fffd}') {
+            words.push(word);
+            values.extend_from_slice(vectors.row(id as usize));
+        }
+    }
+    Vectors::new(words, vectors.size(), values)
 }
 
 /// The corpus in words.
