@@ -182,5 +182,7 @@ fn see(ids: &[u32], state: &mut State, context: usize) -> Vec<u32> {
 }
 
 fn tanh(x: &mut [f32]) {
-    x.iter_mut().for_each(|x| *x = x.tanh());
+    for x in x {
+        *x = x.tanh();
+    }
 }

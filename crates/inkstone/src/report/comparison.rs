@@ -96,7 +96,7 @@ fn row(name: String, figures: &Value) -> Row {
 
 /// Bytes of what a model is, without its tokenizer and its own records.
 fn weights(stage: &StageReport) -> u64 {
-    let is_model = |name: &str| name.ends_with(".safetensors") || name.ends_with(".ngram");
+    let is_model = |name: &str| matches!(name.rsplit_once('.'), Some((_, "safetensors" | "ngram")));
     stage.artifact.manifest.files.iter().filter(|file| is_model(&file.path)).map(|file| file.bytes).sum()
 }
 
