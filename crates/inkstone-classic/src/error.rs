@@ -131,7 +131,13 @@ impl ClassicError {
         match self {
             Self::Io(error) => error.hint().map(str::to_owned),
             Self::Tokenizer(error) => error.hint(),
+            Self::Corpus(error) => error.hint(),
             Self::Text { .. } => own("the text must be UTF-8, one sentence a line"),
+            Self::Arpa { .. } => own(
+                "an ARPA file has \\data\\, counts, a section for each order and \\end\\; make it again with `inkstone ngram train`, or fetch it again",
+            ),
+            Self::Line { .. } => own("mend or remove that line"),
+            Self::Empty { .. } => own("give a text with words in it, one sentence a line"),
             Self::Model { .. } => own("make the file again with `inkstone ngram build`"),
             Self::TooLittle { .. } => own("give more text, or count rarer words in with a lower `min_count`"),
             Self::NotFinite { .. } => own("lower the learning rate or `clip`"),

@@ -56,9 +56,23 @@ pub enum EvalError {
         /// The stage that fixes it.
         stage: String,
     },
+    /// Models that can't be compared token by token.
+    #[error("the model {model} {what}")]
+    Unlike {
+        /// The stage that made it.
+        model: String,
+        /// What is in the way.
+        what: String,
+    },
     /// The user asked to stop.
     #[error("stopped on request")]
     Interrupted,
+    /// Trouble with an n-gram model or a small network.
+    #[error(transparent)]
+    Classic(#[from] inkstone_classic::ClassicError),
+    /// Trouble with the corpus.
+    #[error(transparent)]
+    Corpus(#[from] inkstone_corpus::CorpusError),
     /// Trouble with the tokenizer.
     #[error(transparent)]
     Tokenizer(#[from] inkstone_tokenizer::TokenizerError),
@@ -81,6 +95,9 @@ impl EvalError {
             Self::QuestionTooLong { tokens, stage, .. } => {
                 return Some(format!("set `context = {}` or more in [{stage}]", (tokens + 1).next_multiple_of(16)));
             }
+            Self::Unlike { .. } => "train all models of a comparison with the same `tokenizer`",
+            Self::Classic(error) => return error.hint(),
+            Self::Corpus(error) => return error.hint(),
             Self::Tokenizer(error) => return error.hint(),
             Self::Model(error) => return error.hint().map(str::to_owned),
             Self::Engine(error) => return error.hint().map(str::to_owned),

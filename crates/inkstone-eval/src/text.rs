@@ -40,16 +40,26 @@ pub fn text_loss(
         return Err(EvalError::Context { got: context, longest: model.context() });
     }
     let ids = text_ids(tokenizer, text)?;
-    let (mut nats, mut tokens) = (0.0, 0);
-    for window in windows(ids.len() - 1, context) {
+    let losses = token_losses(model, &ids, context, (interrupt, progress))?;
+    Ok(TextLoss::of(losses.iter().map(|&x| f64::from(x)).sum(), losses.len() as u64, text))
+}
+
+/// The loss (nats) of each of `ids` but the first, in windows of `context` as [`text_loss`] has them.
+pub(crate) fn token_losses(
+    model: &Model,
+    ids: &[u32],
+    context: usize,
+    (interrupt, progress): (&Interrupt, &mut dyn FnMut(u64, u64)),
+) -> Result<Vec<f32>, EvalError> {
+    let mut losses = Vec::with_capacity(ids.len());
+    for window in windows(ids.len().saturating_sub(1), context) {
         if interrupt.requested() {
             return Err(EvalError::Interrupted);
         }
-        nats += window_nats(model, &ids, &window);
-        tokens += (window.end - window.first_counted) as u64;
+        losses.extend(window_losses(model, ids, &window));
         progress(window.end as u64, ids.len() as u64 - 1);
     }
-    Ok(TextLoss::of(nats, tokens, text))
+    Ok(losses)
 }
 
 impl TextLoss {
@@ -94,11 +104,12 @@ fn windows(inputs: usize, context: usize) -> impl Iterator<Item = Window> {
     })
 }
 
-fn window_nats(model: &Model, ids: &[u32], window: &Window) -> f64 {
+/// The losses of the predictions of a window that count.
+fn window_losses(model: &Model, ids: &[u32], window: &Window) -> Vec<f32> {
     let labels: Vec<i32> =
         (window.start..window.end).map(|i| if i < window.first_counted { IGNORE } else { ids[i + 1] as i32 }).collect();
     let loss = model.loss(&ids[window.start..window.end], &labels, 1, None);
-    loss.losses.iter().map(|&x| f64::from(x)).sum()
+    loss.losses[window.first_counted - window.start..].to_vec()
 }
 
 #[cfg(test)]

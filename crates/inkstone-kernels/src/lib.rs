@@ -24,6 +24,7 @@ mod linear_cross_entropy;
 mod logistic;
 mod norm;
 mod number;
+mod packed;
 mod paged;
 mod product;
 pub mod profile;
@@ -50,6 +51,7 @@ pub use linear_cross_entropy::{LinearCrossEntropy, LinearCrossEntropyGrads, line
 pub use logistic::{ROW_LANES, add_rows, logistic_step};
 pub use norm::{rms_norm, rms_norm_backward};
 pub use number::{Number, load};
+pub use packed::PackedWeight;
 pub use paged::{BLOCK_POSITIONS, PagedBlock, PagedQuery, PagedShape, Stored, paged_attention};
 pub use recurrent::{Cell, CellBackward, CellStep, cell, cell_backward};
 pub use rope::{RopeShape, rope};

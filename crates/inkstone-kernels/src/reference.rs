@@ -1,6 +1,6 @@
 //! The plain version of every kernel, in f64 where that costs nothing: the oracle of the fast ones.
 
-use crate::{AdamW, AttentionShape, Gelu, LinearShape, RopeShape};
+use crate::{AdamW, AttentionShape, Cell, Gelu, LinearShape, RopeShape};
 
 /// See [`crate::linear`].
 pub fn linear(x: &[f32], w: &[f32], shape: LinearShape) -> Vec<f32> {
@@ -168,4 +168,25 @@ pub fn logistic_step(x: &[f32], w: &[f32], labels: &[f32], rate: f32) -> (Vec<f3
     let dx = table(inputs, width, |i, c| (0..labels.len()).map(|j| g(i, j) * row(w, j, c)).sum());
     let dw = table(labels.len(), width, |j, c| (0..inputs).map(|i| g(i, j) * row(x, i, c)).sum());
     (dx, dw)
+}
+
+/// See [`crate::cell`], for one row in f64: the hidden and the cell state after a step.
+pub fn cell(cell: Cell, [x, u]: [&[f64]; 2], [h_before, c_before]: [&[f64]; 2]) -> (Vec<f64>, Vec<f64>) {
+    let hidden = h_before.len();
+    let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
+    let sum = |gate: usize, n: usize| x[gate * hidden + n] + u[gate * hidden + n];
+    let units = 0..hidden;
+    match cell {
+        Cell::Elman => (units.map(|n| sum(0, n).tanh()).collect(), Vec::new()),
+        Cell::Gru => {
+            let new = |n: usize| (x[2 * hidden + n] + sigmoid(sum(0, n)) * u[2 * hidden + n]).tanh();
+            let mixed = |n: usize| (1.0 - sigmoid(sum(1, n))) * new(n) + sigmoid(sum(1, n)) * h_before[n];
+            (units.map(mixed).collect(), Vec::new())
+        }
+        Cell::Lstm => {
+            let kept = |n: usize| sigmoid(sum(1, n)) * c_before[n] + sigmoid(sum(0, n)) * sum(2, n).tanh();
+            let c: Vec<f64> = units.clone().map(kept).collect();
+            (units.map(|n| sigmoid(sum(3, n)) * c[n].tanh()).collect(), c)
+        }
+    }
 }

@@ -311,7 +311,7 @@ pub(crate) struct Eval {
     /// Tokens that the model sees at once (default: its own context)
     #[arg(long, value_name = "N")]
     pub(crate) context: Option<usize>,
-    /// Let a recurrent model go on learning while it reads, by so much a step (dynamic evaluation)
+    /// Let a feed-forward or recurrent model go on learning while it reads, by so much a step (dynamic evaluation)
     #[arg(long, value_name = "RATE")]
     pub(crate) dynamic: Option<f64>,
     /// For machines
@@ -329,6 +329,8 @@ pub(crate) struct Bench {
 pub(crate) enum BenchCommand {
     /// Training steps of a LLaMA-style model on one batch of random tokens
     Train(BenchTrain),
+    /// Training steps of a recurrent network on random tokens
+    Recurrent(BenchRecurrent),
     /// Answers of a server, many at a time
     Serve(serve::BenchServe),
     /// Tokens that a model makes one after the other
@@ -374,6 +376,37 @@ pub(crate) struct BenchTrain {
     /// Write a trace of the kernels for chrome://tracing or Perfetto, and say where the time went
     #[arg(long, value_name = "FILE")]
     pub(crate) profile: Option<PathBuf>,
+    /// For machines
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchRecurrent {
+    /// Which network: lstm, gru or elman
+    #[arg(long, default_value = "lstm", value_parser = ["lstm", "gru", "elman"])]
+    pub(crate) cell: String,
+    /// Token ids
+    #[arg(long, default_value_t = 10_000, value_name = "N")]
+    pub(crate) vocab_size: usize,
+    /// Units of a layer, and numbers in a token's vector
+    #[arg(long, default_value_t = 650, value_name = "N")]
+    pub(crate) hidden_size: usize,
+    /// Layers
+    #[arg(long, default_value_t = 2, value_name = "N")]
+    pub(crate) layers: usize,
+    /// Texts side by side
+    #[arg(long, default_value_t = 20, value_name = "N")]
+    pub(crate) batch: usize,
+    /// Tokens that the gradient goes back
+    #[arg(long, default_value_t = 35, value_name = "N")]
+    pub(crate) context: usize,
+    /// Precision of matrix products: f32 or bf16
+    #[arg(long, default_value = "f32", value_parser = ["f32", "bf16"])]
+    pub(crate) precision: String,
+    /// Timed steps, after two that are not
+    #[arg(long, default_value_t = 20, value_name = "N")]
+    pub(crate) steps: usize,
     /// For machines
     #[arg(long)]
     pub(crate) json: bool,

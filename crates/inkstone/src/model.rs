@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use inkstone_classic::recurrent::{Network, State};
+use inkstone_classic::neural::{AnyModel, AnyState};
 use inkstone_compress::gguf::GgufModel;
 use inkstone_engine::{NextToken, Sampling};
 use inkstone_models::Model;
@@ -21,16 +21,16 @@ pub(crate) struct Speaker<M = Model> {
     pub(crate) tokenizer: Tokenizer,
 }
 
-/// A recurrent model, where `reference` is one; nothing for any other model.
-pub(crate) fn recurrent(reference: &str, runs: &Path) -> anyhow::Result<Option<Speaker<Network>>> {
+/// A feed-forward or recurrent model, where `reference` is one; nothing for any other model.
+pub(crate) fn classic(reference: &str, runs: &Path) -> anyhow::Result<Option<Speaker<AnyModel>>> {
     if is_gguf(reference) {
         return Ok(None);
     }
     let folder = folder(reference, runs)?;
-    if !Network::is_in(&folder) {
+    if !AnyModel::is_in(&folder) {
         return Ok(None);
     }
-    let model = Network::load(&folder).with_context(|| format!("loading the model {}", folder.display()))?;
+    let model = AnyModel::load(&folder).with_context(|| format!("loading the model {}", folder.display()))?;
     let tokenizer = load_tokenizer(&folder)?;
     Ok(Some(Speaker { folder, model, tokenizer }))
 }
@@ -61,22 +61,22 @@ impl GoesOn for Model {
     }
 }
 
-impl GoesOn for Network {
+impl GoesOn for AnyModel {
     fn go_on(
         &self,
         prompt: &[u32],
         sampling: &Sampling,
         on_token: &mut dyn FnMut(u32) -> ControlFlow<()>,
     ) -> Result<Vec<u32>, inkstone_engine::EngineError> {
-        let mut reader = Reader { network: self, state: self.begin(1) };
+        let mut reader = Reader { network: self, state: self.begin() };
         inkstone_engine::generate_with(&mut reader, prompt, sampling, on_token)
     }
 }
 
 /// A network with what it remembers.
 struct Reader<'a> {
-    network: &'a Network,
-    state: State,
+    network: &'a AnyModel,
+    state: AnyState,
 }
 
 impl NextToken for Reader<'_> {
@@ -85,7 +85,7 @@ impl NextToken for Reader<'_> {
     }
 
     fn vocab_size(&self) -> usize {
-        self.network.shape.vocab_size
+        self.network.vocab_size()
     }
 
     fn context(&self) -> usize {
@@ -118,7 +118,7 @@ pub(crate) fn folder(reference: &str, runs: &Path) -> anyhow::Result<PathBuf> {
         Some(artifact) if artifact.folder.join("config.json").is_file() => Ok(artifact.folder),
         Some(artifact) => Err(hinted(
             format!("{reference} is no model: it was made by a stage of kind `{}`", artifact.manifest.kind),
-            "models are made by stages of kind `pretrain` and `sft`; `inkstone ls` lists them",
+            "models are made by stages of kind `pretrain`, `sft`, `recurrent` and `feed_forward`; `inkstone ls` lists them",
         )),
         None => Err(hinted(
             format!("there is no model {reference}"),

@@ -24,7 +24,9 @@ pub(crate) fn registry() -> Registry {
         .add::<inkstone_eval::EvaluateStage>()
         .add::<inkstone_classic::ngram::NgramStage>()
         .add::<inkstone_classic::word2vec::Word2VecStage>()
-        .add::<inkstone_classic::recurrent::RecurrentStage>();
+        .add::<inkstone_classic::feed_forward::FeedForwardStage>()
+        .add::<inkstone_classic::recurrent::RecurrentStage>()
+        .add::<inkstone_eval::CompareStage>();
     registry
 }
 

@@ -126,7 +126,7 @@ impl Trial<'_> {
         for _ in 0..self.runs {
             theirs.push(queries_per_second(&benchmark(
                 self.kenlm,
-                "query",
+                "-q",
                 self.folder,
                 &ids,
                 &self.folder.join("speed"),

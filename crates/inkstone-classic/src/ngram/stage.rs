@@ -84,7 +84,7 @@ pub struct NgramStage;
 impl Stage for NgramStage {
     type Config = NgramConfig;
     const KIND: &'static str = "ngram";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const SUMMARY: &'static str = "counts n-grams and smooths them into a language model";
 
     fn validate(config: &NgramConfig) -> Result<(), String> {

@@ -3,8 +3,8 @@
 //! T steps, B rows, I inputs, H units, G = gates · H. Time runs slowest: row `t · B + b`.
 
 use inkstone_kernels::{
-    Cell, CellBackward, CellStep, LinearShape, Precision, cell, cell_backward, linear, linear_grad_input,
-    linear_grad_weight,
+    Cell, CellBackward, CellStep, LinearShape, PackedWeight, Precision, add_bias, add_bias_backward, cell,
+    cell_backward, linear, linear_grad_input, linear_grad_weight,
 };
 
 /// A layer's weights `[G, I]`, `[G, H]` and biases `[G]`.
@@ -12,6 +12,7 @@ use inkstone_kernels::{
 pub(crate) struct Layer<'a> {
     pub(crate) cell: Cell,
     pub(crate) hidden: usize,
+    pub(crate) precision: Precision,
     pub(crate) w_ih: &'a [f32],
     pub(crate) w_hh: &'a [f32],
     pub(crate) b_ih: &'a [f32],
@@ -55,6 +56,9 @@ pub(crate) struct LayerGrads<'a> {
     pub(crate) b_hh: &'a mut [f32],
 }
 
+/// Rows up to which products read weights as they are.
+const FEW: usize = 4;
+
 impl Layer<'_> {
     fn wide(&self) -> usize {
         self.cell.gates() * self.hidden
@@ -64,6 +68,17 @@ impl Layer<'_> {
         LinearShape { rows, inputs, outputs: self.wide() }
     }
 
+    /// The weights of the state, packed where many steps of more than a few rows will multiply with them.
+    fn packed(
+        &self,
+        rows: usize,
+        all: usize,
+        pack: fn(&[f32], LinearShape, Precision) -> PackedWeight,
+    ) -> Option<PackedWeight> {
+        let worth_it = rows > FEW && all > rows;
+        worth_it.then(|| pack(self.w_hh, self.shape(rows, self.hidden), self.precision))
+    }
+
     /// Runs over `x[T·B, I]` from the states `h` and `c` (`[B, H]`; `c` empty but for LSTM): the product with all
     /// inputs at once, then one product a step.
     pub(crate) fn forward(&self, x: Vec<f32>, (h0, c0): (&[f32], &[f32])) -> Kept {
@@ -71,17 +86,21 @@ impl Layer<'_> {
         let (rows, all) = (h0.len() / self.hidden, x.len() / inputs);
         let size = rows * self.hidden;
         let mut gates = vec![0.0; all * wide];
-        linear(&mut gates, &x, self.w_ih, self.shape(all, inputs), Precision::F32);
+        linear(&mut gates, &x, self.w_ih, self.shape(all, inputs), self.precision);
         add_bias(&mut gates, self.b_ih);
         let mut kept = Kept { x, gates, u: vec![0.0; all * wide], h: h0.to_vec(), c: c0.to_vec(), rows };
         kept.h.resize((all + rows) * self.hidden, 0.0);
         kept.c.resize(if c0.is_empty() { 0 } else { (all + rows) * self.hidden }, 0.0);
+        let (w_hh, shape) = (self.packed(rows, all, PackedWeight::forward), self.shape(rows, self.hidden));
         for (t, (x, u)) in
             kept.gates.chunks_exact_mut(rows * wide).zip(kept.u.chunks_exact_mut(rows * wide)).enumerate()
         {
             let (h_before, h) = around(&mut kept.h, t, size);
             let (c_before, c) = around(&mut kept.c, t, size);
-            linear(u, h_before, self.w_hh, self.shape(rows, self.hidden), Precision::F32);
+            match &w_hh {
+                Some(w_hh) => w_hh.multiply(u, h_before),
+                None => linear(u, h_before, self.w_hh, shape, self.precision),
+            }
             add_bias(u, self.b_hh);
             cell(self.cell, self.hidden, CellStep { x, u, h_before, c_before, h, c });
         }
@@ -96,6 +115,7 @@ impl Layer<'_> {
         let (size, all) = (rows * self.hidden, dy.len() / self.hidden);
         let (mut dh, mut through) = (vec![0.0; size], vec![0.0; size]);
         let mut dc = vec![0.0; if kept.c.is_empty() { 0 } else { size }];
+        let (w_hh, shape) = (self.packed(rows, all, PackedWeight::backward), self.shape(rows, self.hidden));
         for t in (0..all / rows).rev() {
             for ((dh, dy), through) in dh.iter_mut().zip(&dy[t * size..][..size]).zip(&through) {
                 *dh += dy + through;
@@ -107,16 +127,19 @@ impl Layer<'_> {
             let step = CellBackward { x, u, h_before, c_before, h, c, dh: &mut dh, dc: &mut dc };
             cell_backward(self.cell, self.hidden, step);
             let du = &kept.u[t * rows * wide..][..rows * wide];
-            linear_grad_input(&mut through, du, self.w_hh, self.shape(rows, self.hidden), Precision::F32);
+            match &w_hh {
+                Some(w_hh) => w_hh.multiply(&mut through, du),
+                None => linear_grad_input(&mut through, du, self.w_hh, shape, self.precision),
+            }
         }
         let (dx_gates, du) = (&kept.gates, &kept.u);
-        linear_grad_weight(grads.w_ih, dx_gates, &kept.x, self.shape(all, inputs), Precision::F32);
+        linear_grad_weight(grads.w_ih, dx_gates, &kept.x, self.shape(all, inputs), self.precision);
         let before = &kept.h[..all * self.hidden];
-        linear_grad_weight(grads.w_hh, du, before, self.shape(all, self.hidden), Precision::F32);
-        column_sums(grads.b_ih, dx_gates);
-        column_sums(grads.b_hh, du);
+        linear_grad_weight(grads.w_hh, du, before, self.shape(all, self.hidden), self.precision);
+        add_bias_backward(grads.b_ih, dx_gates);
+        add_bias_backward(grads.b_hh, du);
         let mut dx = vec![0.0; kept.x.len()];
-        linear_grad_input(&mut dx, dx_gates, self.w_ih, self.shape(all, inputs), Precision::F32);
+        linear_grad_input(&mut dx, dx_gates, self.w_ih, self.shape(all, inputs), self.precision);
         dx
     }
 }
@@ -128,19 +151,4 @@ fn around(states: &mut [f32], t: usize, size: usize) -> (&[f32], &mut [f32]) {
     }
     let (before, after) = states.split_at_mut((t + 1) * size);
     (&before[t * size..], &mut after[..size])
-}
-
-/// Adds a bias to each row.
-pub(crate) fn add_bias(rows: &mut [f32], bias: &[f32]) {
-    for row in rows.chunks_exact_mut(bias.len()) {
-        row.iter_mut().zip(bias).for_each(|(x, bias)| *x += bias);
-    }
-}
-
-/// The sum of all rows, in order.
-pub(crate) fn column_sums(sums: &mut [f32], rows: &[f32]) {
-    sums.fill(0.0);
-    for row in rows.chunks_exact(sums.len()) {
-        sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
-    }
 }

@@ -4,16 +4,10 @@
 //! PyTorch's names and order of gates.
 
 mod layer;
-mod model;
 mod network;
 mod shape;
 mod stage;
-mod tensors;
-mod train;
 
-pub use model::MODEL_TYPE;
-pub use network::{Dropout, Network, State};
+pub use network::{Network, State};
 pub use shape::{Kind, Shape};
 pub use stage::{RecurrentConfig, RecurrentStage};
-pub use tensors::{Tensor, Tensors};
-pub use train::{Epoch, Optimizer, Training, Watch, descend, mean_loss, stream, train};

@@ -3,15 +3,14 @@
 //! T steps, B rows, V tokens. Ids and rows run as in [`super::layer`]: `t · B + b`.
 
 use inkstone_kernels::{
-    LinearShape, Precision, add_scaled, cross_entropy, cross_entropy_backward, embedding, embedding_backward, linear,
-    linear_grad_input, linear_grad_weight,
+    LinearShape, Precision, add_bias, add_bias_backward, add_scaled, cross_entropy, cross_entropy_backward, embedding,
+    embedding_backward, linear, linear_grad_input, linear_grad_weight,
 };
-use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
-use super::layer::{Kept, Layer, LayerGrads, add_bias, column_sums};
+use super::layer::{Kept, Layer, LayerGrads};
 use super::shape::Shape;
-use super::tensors::{Tensor, Tensors};
-use crate::random::{Draws, Purpose};
+use crate::neural::{Dropout, LanguageModel, Tensor, Tensors, leave_out};
 
 /// A network with its weights.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,21 +19,28 @@ pub struct Network {
     pub shape: Shape,
     /// Its weights.
     pub weights: Tensors,
+    /// In which matrix products are computed.
+    precision: Precision,
 }
 
 /// What the layers remember: for each the hidden state `[B, H]`, and for LSTM the cell state.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(into = "Vec<[Vec<u32>; 2]>", from = "Vec<[Vec<u32>; 2]>")]
 pub struct State(Vec<(Vec<f32>, Vec<f32>)>);
 
-/// Units that are left out, between layers but not in time (arXiv:1409.2329).
-#[derive(Debug, Clone, Copy)]
-pub struct Dropout {
-    /// Share that is left out.
-    pub rate: f32,
-    /// Draws depend on this and
-    pub seed: u64,
-    /// on the step of the training.
-    pub step: u64,
+impl From<State> for Vec<[Vec<u32>; 2]> {
+    /// The numbers as their bits, which come back as they were.
+    fn from(state: State) -> Self {
+        let bits = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect();
+        state.0.into_iter().map(|(h, c)| [bits(h), bits(c)]).collect()
+    }
+}
+
+impl From<Vec<[Vec<u32>; 2]>> for State {
+    fn from(bits: Vec<[Vec<u32>; 2]>) -> Self {
+        let values = |bits: Vec<u32>| bits.into_iter().map(f32::from_bits).collect();
+        Self(bits.into_iter().map(|[h, c]| (values(h), values(c))).collect())
+    }
 }
 
 /// A forward pass with what the way back needs.
@@ -46,29 +52,41 @@ struct Pass {
     logits: Vec<f32>,
 }
 
-impl Network {
-    /// The state before any text.
-    pub fn begin(&self, rows: usize) -> State {
+impl LanguageModel for Network {
+    type Layout = Shape;
+    type State = State;
+
+    fn new(shape: Shape, weights: Tensors) -> Self {
+        Self { shape, weights, precision: Precision::F32 }
+    }
+
+    fn layout(&self) -> &Shape {
+        &self.shape
+    }
+
+    fn weights(&self) -> &Tensors {
+        &self.weights
+    }
+
+    fn weights_mut(&mut self) -> &mut Tensors {
+        &mut self.weights
+    }
+
+    fn set_precision(&mut self, precision: Precision) {
+        self.precision = precision;
+    }
+
+    fn begin(&self, rows: usize) -> State {
         let size = rows * self.shape.hidden;
         let cell = if self.shape.cell == super::shape::Kind::Lstm { size } else { 0 };
         State(vec![(vec![0.0; size], vec![0.0; cell]); self.shape.layers])
     }
 
-    /// The logits `[T·B, V]` after each of `ids[T·B]`; moves `state` on.
-    pub fn logits(&self, ids: &[u32], state: &mut State) -> Vec<f32> {
+    fn logits(&self, ids: &[u32], state: &mut State) -> Vec<f32> {
         self.forward(ids, state, None).logits
     }
 
-    /// The loss (nats) of each of `labels[T·B]` after `ids[T·B]`; moves `state` on.
-    pub fn losses(&self, ids: &[u32], labels: &[i32], state: &mut State) -> Vec<f32> {
-        let logits = self.logits(ids, state);
-        let mut losses = vec![0.0; ids.len()];
-        cross_entropy(&logits, labels, &mut losses, self.shape.vocab_size);
-        losses
-    }
-
-    /// As [`Network::losses`], and sets `grads` to the gradient of their mean.
-    pub fn losses_and_grads(
+    fn losses_and_grads(
         &self,
         (ids, labels): (&[u32], &[i32]),
         state: &mut State,
@@ -84,7 +102,9 @@ impl Network {
         self.layers_backward((layers, dx), ids, dropout, grads);
         losses
     }
+}
 
+impl Network {
     fn forward(&self, ids: &[u32], state: &mut State, dropout: Option<Dropout>) -> Pass {
         let mut x = vec![0.0; ids.len() * self.shape.embedding];
         embedding(&mut x, &self.weights.0[0].values, ids, self.shape.embedding);
@@ -100,7 +120,7 @@ impl Network {
         }
         leave_out(&mut x, dropout, self.shape.layers);
         let mut logits = vec![0.0; ids.len() * self.shape.vocab_size];
-        linear(&mut logits, &x, self.head(), self.head_shape(ids.len()), Precision::F32);
+        linear(&mut logits, &x, self.head(), self.head_shape(ids.len()), self.precision);
         add_bias(&mut logits, &self.weights.0[self.weights.0.len() - 1].values);
         Pass { layers, top: x, logits }
     }
@@ -109,11 +129,11 @@ impl Network {
     fn head_backward(&self, top: &[f32], dlogits: &[f32], grads: &mut Tensors) -> Vec<f32> {
         let shape = self.head_shape(top.len() / self.shape.hidden);
         let last = grads.0.len() - 1;
-        column_sums(&mut grads.0[last].values, dlogits);
+        add_bias_backward(&mut grads.0[last].values, dlogits);
         let weight = if self.shape.tied { 0 } else { last - 1 };
-        linear_grad_weight(&mut grads.0[weight].values, dlogits, top, shape, Precision::F32);
+        linear_grad_weight(&mut grads.0[weight].values, dlogits, top, shape, self.precision);
         let mut dx = vec![0.0; top.len()];
-        linear_grad_input(&mut dx, dlogits, self.head(), shape, Precision::F32);
+        linear_grad_input(&mut dx, dlogits, self.head(), shape, self.precision);
         dx
     }
 
@@ -149,7 +169,15 @@ impl Network {
     fn layer(&self, n: usize) -> Layer<'_> {
         let tensor = |k: usize| self.weights.0[1 + 4 * n + k].values.as_slice();
         let (cell, hidden) = (self.shape.cell.cell(), self.shape.hidden);
-        Layer { cell, hidden, w_ih: tensor(0), w_hh: tensor(1), b_ih: tensor(2), b_hh: tensor(3) }
+        Layer {
+            cell,
+            hidden,
+            precision: self.precision,
+            w_ih: tensor(0),
+            w_hh: tensor(1),
+            b_ih: tensor(2),
+            b_hh: tensor(3),
+        }
     }
 
     fn head(&self) -> &[f32] {
@@ -160,20 +188,4 @@ impl Network {
     fn head_shape(&self, rows: usize) -> LinearShape {
         LinearShape { rows, inputs: self.shape.hidden, outputs: self.shape.vocab_size }
     }
-}
-
-/// Numbers whose draws come from one stream.
-const STREAM: usize = 1 << 12;
-
-/// Sets a share of the numbers to 0 and scales the others up; the same numbers at every call with the same
-/// step and place, so that the way back needs no mask.
-fn leave_out(x: &mut [f32], dropout: Option<Dropout>, place: usize) {
-    let Some(Dropout { rate, seed, step }) = dropout.filter(|dropout| dropout.rate > 0.0) else { return };
-    let (threshold, scale) = ((f64::from(rate) * 2f64.powi(32)) as u64, 1.0 / (1.0 - rate));
-    x.par_chunks_mut(STREAM).enumerate().for_each(|(n, x)| {
-        let mut draws = Draws::new(seed, Purpose::Dropout, step << 32 | (place as u64) << 24 | n as u64);
-        for x in x {
-            *x *= if draws.next() >> 32 < threshold { 0.0 } else { scale };
-        }
-    });
 }

@@ -3,6 +3,7 @@
 use inkstone_kernels::Cell;
 use serde::{Deserialize, Serialize};
 
+use crate::neural::Layout;
 use crate::{ClassicError, Result};
 
 /// Which recurrent network.
@@ -47,9 +48,10 @@ pub struct Shape {
 /// Numbers in a tensor at most.
 const MOST: usize = 1 << 31;
 
-impl Shape {
-    /// Refuses sizes that can't be.
-    pub fn check(&self) -> Result<()> {
+impl Layout for Shape {
+    const MODEL_TYPE: &'static str = "inkstone_recurrent";
+
+    fn check(&self) -> Result<()> {
         let refused = |field, got: usize, expected: &str| {
             Err(ClassicError::Setting { field, got: got.to_string(), expected: expected.to_owned() })
         };
@@ -70,9 +72,8 @@ impl Shape {
         }
     }
 
-    /// Names and dimensions of all tensors: the embedding, of each layer weights and biases for its input and
-    /// for its state before, the head.
-    pub fn tensors(&self) -> Vec<(String, Vec<usize>)> {
+    /// The embedding, of each layer weights and biases for its input and for its state before, the head.
+    fn tensors(&self) -> Vec<(String, Vec<usize>)> {
         let wide = self.cell.cell().gates() * self.hidden;
         let mut tensors = vec![("encoder.weight".to_owned(), vec![self.vocab_size, self.embedding])];
         for layer in 0..self.layers {
@@ -87,5 +88,18 @@ impl Shape {
         }
         tensors.push(("decoder.bias".to_owned(), vec![self.vocab_size]));
         tensors
+    }
+
+    /// As in PyTorch's word language model: 0.1 for embedding and head, 1 / √hidden for the layers, 0 for the head's bias.
+    fn bound(&self, name: &str) -> f32 {
+        match name {
+            "decoder.bias" => 0.0,
+            name if name.starts_with("rnn.") => 1.0 / (self.hidden as f32).sqrt(),
+            _ => 0.1,
+        }
+    }
+
+    fn vocab_size(&self) -> usize {
+        self.vocab_size
     }
 }

@@ -2,7 +2,7 @@
 
 use super::config::Architecture;
 use super::outputs::Outputs;
-use super::table::Rows;
+use super::table::Table;
 use super::windows::Window;
 use crate::random::Draws;
 
@@ -23,7 +23,7 @@ impl Gathered {
     /// Reads what `window` needs; `false` if there is nothing to learn from it.
     pub(crate) fn fill(
         &mut self,
-        (inputs, outputs): (&impl Rows, &impl Rows),
+        (inputs, outputs): (&Table, &Table),
         targets: &Outputs,
         (window, draws): (&Window<'_>, &mut Draws),
         architecture: Architecture,

@@ -38,21 +38,6 @@ impl Sentences {
         self.ids.len()
     }
 
-    /// About `parts` parts of about the same number of words, each with the number of words before it.
-    pub(crate) fn split(&self, parts: usize) -> Vec<(u64, Self)> {
-        let size = self.words().div_ceil(parts.max(1)).max(1);
-        let mut split: Vec<(u64, Self)> = Vec::new();
-        let mut before = 0;
-        for sentence in self.iter() {
-            if split.last().is_none_or(|(_, part)| part.words() >= size) {
-                split.push((before, Self::default()));
-            }
-            split.last_mut().into_iter().for_each(|(_, part)| part.push(sentence));
-            before += sentence.len() as u64;
-        }
-        split
-    }
-
     /// The same sentences with ids mapped by `places`; words without a place are left out.
     fn renamed(&self, places: &[Option<u32>]) -> Self {
         let mut renamed = Self::default();

@@ -16,7 +16,7 @@ use super::map::{MapSettings, draw_map};
 use super::phrases::{PhraseSettings, join_phrases};
 use super::projection::Projection;
 use super::sentences::{SentenceReader, Sentences, Words};
-use super::train::train;
+use super::train::{Event, Lesson, train};
 use super::vectors::{Space, Vectors};
 use super::vocabulary::Vocabulary;
 use crate::ClassicError;
@@ -72,6 +72,9 @@ pub struct Word2VecStageConfig {
     /// Most frequent words in the picture; 300, 0 for none.
     #[serde(default = "three_hundred")]
     pub map_words: usize,
+    /// Words read between checkpoints; 10,000,000.
+    #[serde(default = "ten_million")]
+    pub checkpoint_every: u64,
 }
 
 fn hundred() -> f64 {
@@ -97,6 +100,9 @@ fn thousandth() -> f64 {
 }
 fn three_hundred() -> usize {
     300
+}
+fn ten_million() -> u64 {
+    10_000_000
 }
 
 impl Architecture {
@@ -131,7 +137,7 @@ pub struct Word2VecStage;
 impl Stage for Word2VecStage {
     type Config = Word2VecStageConfig;
     const KIND: &'static str = "word2vec";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const SUMMARY: &'static str = "learns a vector for each word";
 
     fn validate(config: &Word2VecStageConfig) -> Result<(), String> {
@@ -184,13 +190,23 @@ impl Stage for Word2VecStage {
         let training = config.training();
         let total = training.epochs * sentences.words() as u64;
         let bar = context.progress.task("learning vectors", Some(total), "words");
-        let vectors = train((&vocabulary, &sentences), &training, context.seed, &mut |read| {
-            bar.set(read);
+        let lesson = Lesson {
+            vocabulary: &vocabulary,
+            sentences: &sentences,
+            config: &training,
+            seed: context.seed,
+            state: Some((context.state(), config.checkpoint_every)),
+        };
+        let vectors = train(&lesson, &mut |event| {
+            match event {
+                Event::Read(read) => bar.set(read),
+                Event::Warning(line) => context.progress.warn(line),
+            }
             !context.interrupt.requested()
         })?;
         drop(bar);
         write_vectors(&context.out().join(VECTORS_FILE), &vectors, Format::Binary)?;
-        write_map(config, context, vectors)?;
+        write_map(config, context, (&vocabulary, &vectors))?;
         Ok(metrics(&vocabulary, &sentences, &training))
     }
 }
@@ -204,8 +220,16 @@ fn metrics(vocabulary: &Vocabulary, sentences: &Sentences, training: &Word2VecCo
     metrics
 }
 
-fn write_map(config: &Word2VecStageConfig, context: &Context<'_>, vectors: Vectors) -> Result<(), StageError> {
+fn write_map(
+    config: &Word2VecStageConfig,
+    context: &Context<'_>,
+    (vocabulary, vectors): (&Vocabulary, &Vectors),
+) -> Result<(), StageError> {
     if config.map_words == 0 {
+        return Ok(());
+    }
+    let vectors = most_frequent(config, context, (vocabulary, vectors))?;
+    if vectors.words().is_empty() {
         return Ok(());
     }
     let settings = MapSettings { words: config.map_words, projection: Projection::Tsne };
@@ -214,6 +238,34 @@ fn write_map(config: &Word2VecStageConfig, context: &Context<'_>, vectors: Vecto
     inkstone_recipe::fs::write_atomic_with(&path, |file| file.write_all(page.as_bytes()))
         .map_err(ClassicError::from)?;
     Ok(())
+}
+
+/// The vectors of the words that are drawn, most frequent first. Tokens are shown as the text that they stand for, and left out
+/// where that is only a part of a character.
+fn most_frequent(
+    config: &Word2VecStageConfig,
+    context: &Context<'_>,
+    (vocabulary, vectors): (&Vocabulary, &Vectors),
+) -> Result<Vectors, ClassicError> {
+    let tokenizer =
+        config.tokenizer.as_ref().map(|_| Tokenizer::load(&context.input("tokenizer").folder)).transpose()?;
+    let mut ids: Vec<u32> = (0..vocabulary.len() as u32).collect();
+    ids.sort_by_key(|&id| (std::cmp::Reverse(vocabulary.counts()[id as usize]), id));
+    let (mut words, mut values) = (Vec::new(), Vec::new());
+    for id in ids {
+        if words.len() == config.map_words {
+            break;
+        }
+        let word = match &tokenizer {
+            None => vocabulary.words()[id as usize].clone(),
+            Some(tokenizer) => visible(&tokenizer.decode(&[id])?, id),
+        };
+        if !word.contains('\u{fffd}') {
+            words.push(word);
+            values.extend_from_slice(vectors.row(id as usize));
+        }
+    }
+    Vectors::new(words, vectors.size(), values)
 }
 
 /// The corpus in words.

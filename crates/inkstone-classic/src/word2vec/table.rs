@@ -1,5 +1,6 @@
 //! Vectors in shards that threads may change at the same time.
 
+use inkstone_formats::safetensors::{TensorFile, TensorView};
 use inkstone_kernels::ROW_LANES;
 
 /// Row `id` is in the shard `id % SHARDS`. Part of how work is cut, hence of the results' bytes; never of the
@@ -20,19 +21,12 @@ impl Place {
     }
 }
 
-/// What steps are computed from.
-pub(crate) trait Rows: Sync {
-    /// Numbers in a row, zeros included.
-    fn width(&self) -> usize;
-
-    /// Appends a row to `to`.
-    fn gather(&self, id: u32, to: &mut Vec<f32>);
-}
-
 /// A table of vectors. Rows are filled up with zeros to whole lanes; zeros stay zeros.
 #[derive(Debug)]
 pub(crate) struct Table {
     shards: Vec<Vec<f32>>,
+    /// Numbers in each shard.
+    lengths: Vec<[usize; 1]>,
     width: usize,
 }
 
@@ -45,7 +39,8 @@ impl Table {
             let shard = &mut shards[row % SHARDS];
             shard.extend((0..width).map(|column| if column < size { value(row, column) } else { 0.0 }));
         }
-        Self { shards, width }
+        let lengths = shards.iter().map(|shard| [shard.len()]).collect();
+        Self { shards, lengths, width }
     }
 
     #[inline]
@@ -62,16 +57,31 @@ impl Table {
     pub(crate) fn rows(&self, rows: usize, size: usize) -> Vec<f32> {
         (0..rows as u32).flat_map(|id| &self.row(id)[..size]).copied().collect()
     }
-}
 
-impl Rows for Table {
+    /// Numbers in a row, zeros included.
     #[inline]
-    fn width(&self) -> usize {
+    pub(crate) fn width(&self) -> usize {
         self.width
     }
 
+    /// Appends a row to `to`.
     #[inline]
-    fn gather(&self, id: u32, to: &mut Vec<f32>) {
+    pub(crate) fn gather(&self, id: u32, to: &mut Vec<f32>) {
         to.extend_from_slice(self.row(id));
+    }
+
+    /// What a checkpoint is written from.
+    pub(crate) fn views(&self, name: &str) -> Vec<(String, TensorView<'_>)> {
+        let shards = self.shards.iter().zip(&self.lengths).enumerate();
+        shards.map(|(n, (shard, length))| (format!("{name}.{n}"), TensorView::f32(length, shard))).collect()
+    }
+
+    /// A table of the same size with the numbers of a checkpoint, if it has as many.
+    pub(crate) fn read(&self, name: &str, file: &TensorFile) -> Option<Self> {
+        let shard = |(n, old): (usize, &Vec<f32>)| {
+            file.f32(&format!("{name}.{n}")).ok().filter(|values| values.len() == old.len())
+        };
+        let shards = self.shards.iter().enumerate().map(shard).collect::<Option<_>>()?;
+        Some(Self { shards, lengths: self.lengths.clone(), width: self.width })
     }
 }

@@ -8,56 +8,127 @@
 //!   would have many steps among them ([`together`]).
 
 use std::ops::Range;
+use std::path::Path;
 
 use rayon::prelude::*;
 
+use inkstone_formats::safetensors::{TensorFile, TensorView};
 use inkstone_kernels::{add_rows, logistic_step};
 
 use super::config::{Architecture, Word2VecConfig};
 use super::gathered::Gathered;
 use super::outputs::Outputs;
 use super::sentences::Sentences;
-use super::table::{Place, Rows, SHARDS, Table};
+use super::table::{Place, SHARDS, Table};
 use super::vectors::Vectors;
 use super::vocabulary::Vocabulary;
 use super::windows::{BATCH, Batch, Batches, Window};
+use crate::neural::Checkpoint;
 use crate::random::{Draws, Purpose};
 use crate::{ClassicError, Result};
 
 /// Windows per task.
 const BLOCK: usize = 32;
 
-/// Learns a vector for each word. `progress` hears of words read (out of `sentences.words() · epochs`) and
-/// stops the training by returning `false`.
-pub fn train(
-    (vocabulary, sentences): (&Vocabulary, &Sentences),
-    config: &Word2VecConfig,
-    seed: u64,
-    progress: &mut dyn FnMut(u64) -> bool,
-) -> Result<Vectors> {
+/// What is learnt, and where the training keeps itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Lesson<'a> {
+    /// The words.
+    pub vocabulary: &'a Vocabulary,
+    /// The text in their ids.
+    pub sentences: &'a Sentences,
+    /// How.
+    pub config: &'a Word2VecConfig,
+    /// All draws depend on it.
+    pub seed: u64,
+    /// The folder of checkpoints, from the last of which a training goes on, and the words between two of them.
+    pub state: Option<(&'a Path, u64)>,
+}
+
+/// Learns a vector for each word. `watch` hears of words read (out of `sentences.words() · epochs`), when it stops the
+/// training by returning `false`, and of a checkpoint that is of no use.
+pub fn train(lesson: &Lesson<'_>, watch: &mut dyn FnMut(Event<'_>) -> bool) -> Result<Vectors> {
+    let Lesson { vocabulary, config, .. } = *lesson;
     config.check()?;
-    let mut model = Model::new(vocabulary, config, seed);
-    let keep = vocabulary.keep_probabilities(config.sample);
-    let (mut batch, mut blocks) = (Batch::default(), Vec::new());
-    let together = together(vocabulary, &keep, config.learning_rate);
-    for epoch in 0..config.epochs {
-        let before = epoch * sentences.words() as u64;
-        let mut batches = Batches::new(sentences, &keep, seed, before);
-        let mut read = before;
+    let mut run = Run::begin(lesson, watch);
+    while run.read < run.words * config.epochs {
+        run.epoch(watch)?;
+    }
+    let vectors = run.model.inputs.rows(vocabulary.len(), config.size);
+    Vectors::new(vocabulary.words().to_vec(), config.size, vectors)
+}
+
+/// What happens during a training.
+#[derive(Debug, Clone, Copy)]
+pub enum Event<'a> {
+    /// So many words were read.
+    Read(u64),
+    /// Something that the user should know.
+    Warning(&'a str),
+}
+
+struct Run<'a> {
+    lesson: &'a Lesson<'a>,
+    model: Model,
+    keep: Vec<f32>,
+    /// Words of the text.
+    words: u64,
+    /// Words read in this pass and those before.
+    read: u64,
+    /// The same when the last checkpoint was written.
+    saved: u64,
+}
+
+impl<'a> Run<'a> {
+    fn begin(lesson: &'a Lesson<'a>, watch: &mut dyn FnMut(Event<'_>) -> bool) -> Self {
+        let Lesson { vocabulary, sentences, config, seed, state } = *lesson;
+        let mut model = Model::new(vocabulary, config, seed);
+        let checkpoint = state.map(|(folder, _)| Checkpoint::new(folder));
+        let saved = checkpoint.and_then(|checkpoint| {
+            checkpoint.load(&mut |line| {
+                watch(Event::Warning(line));
+            })
+        });
+        let read = saved.filter(|(_, file)| model.restore(file)).map_or(0, |(read, _)| read);
+        let keep = vocabulary.keep_probabilities(config.sample);
+        Self { lesson, model, keep, words: sentences.words() as u64, read, saved: read }
+    }
+
+    /// Runs the pass to its end from where it is.
+    fn epoch(&mut self, watch: &mut dyn FnMut(Event<'_>) -> bool) -> Result<()> {
+        let Lesson { vocabulary, sentences, config, seed, .. } = *self.lesson;
+        let keep = std::mem::take(&mut self.keep);
+        let together = together(vocabulary, &keep, config.learning_rate);
+        let end = (self.read / self.words + 1) * self.words;
+        let mut batches = Batches::new(sentences, &keep, seed, (self.read, self.read % self.words));
+        let (mut batch, mut blocks) = (Batch::default(), Vec::new());
         while batches.next(&mut batch) {
-            let rate = learning_rate(config, read, sentences.words() as u64);
+            let rate = learning_rate(config, self.read, self.words);
             for first in (0..batch.len()).step_by(together) {
                 let windows = first..(first + together).min(batch.len());
-                model.step((&batch, windows), &mut blocks, (config, seed), rate);
+                self.model.step((&batch, windows), &mut blocks, (config, seed), rate);
             }
-            read = batch.read;
-            if !progress(read) {
+            self.read = batch.read;
+            let go_on = watch(Event::Read(self.read));
+            self.save(!go_on)?;
+            if !go_on {
                 return Err(ClassicError::Interrupted);
             }
         }
+        drop(batches);
+        (self.keep, self.read) = (keep, end);
+        Ok(())
     }
-    let vectors = model.inputs.rows(vocabulary.len(), config.size);
-    Vectors::new(vocabulary.words().to_vec(), config.size, vectors)
+
+    /// Writes a checkpoint if it is time for one.
+    fn save(&mut self, now: bool) -> Result<()> {
+        let Some((folder, every)) = self.lesson.state else { return Ok(()) };
+        if now || self.read - self.saved >= every {
+            Checkpoint::new(folder).save(self.read, &self.read, &self.model.views())?;
+            self.saved = self.read;
+        }
+        Ok(())
+    }
 }
 
 /// Windows whose steps are computed from the same tables. A word that is often in the middle would have so many
@@ -96,6 +167,18 @@ impl Model {
             outputs: Table::new(vocabulary.len(), config.size, |_, _| 0.0),
             targets: Outputs::new(config.objective, vocabulary.counts()),
         }
+    }
+
+    fn views(&self) -> Vec<(String, TensorView<'_>)> {
+        [self.inputs.views("inputs"), self.outputs.views("outputs")].concat()
+    }
+
+    /// Takes the numbers of a checkpoint, if they are as many.
+    fn restore(&mut self, file: &TensorFile) -> bool {
+        let read = (self.inputs.read("inputs", file), self.outputs.read("outputs", file));
+        let (Some(inputs), Some(outputs)) = read else { return false };
+        (self.inputs, self.outputs) = (inputs, outputs);
+        true
     }
 
     fn step(

@@ -67,9 +67,15 @@ pub(crate) struct Batches<'a> {
 }
 
 impl<'a> Batches<'a> {
-    /// Over `sentences`; `read` words of the run came before them.
-    pub(crate) fn new(sentences: &'a Sentences, keep: &'a [f32], seed: u64, read: u64) -> Self {
-        Self { sentences: Box::new(sentences.iter()), keep, seed, read }
+    /// Over `sentences`, of which `skipped` words were taken already, as whole sentences; `read` words of the run came before.
+    pub(crate) fn new(sentences: &'a Sentences, keep: &'a [f32], seed: u64, (read, skipped): (u64, u64)) -> Self {
+        let mut passed = 0;
+        let rest = sentences.iter().skip_while(move |sentence| {
+            let skip = passed < skipped;
+            passed += if skip { sentence.len() as u64 } else { 0 };
+            skip
+        });
+        Self { sentences: Box::new(rest), keep, seed, read }
     }
 
     /// Fills `batch` with the next stretch; `false` at the end.

@@ -1,8 +1,10 @@
 use std::path::Path;
 
-use inkstone_classic::recurrent::{
-    Dropout, Epoch, Kind, Network, Optimizer, Shape, Tensors, Training, Watch, mean_loss, train,
+use inkstone_classic::neural::{
+    Dropout, Epoch, LanguageModel, Lesson, Optimizer, Tensors, Training, Watch, mean_loss, train,
 };
+use inkstone_classic::recurrent::{Kind, Network, Shape};
+use inkstone_kernels::Precision;
 use serde_json::Value;
 
 fn fixture(cell: &str) -> Value {
@@ -15,7 +17,7 @@ fn numbers(value: &Value) -> Vec<f32> {
 }
 
 #[track_caller]
-fn close(got: &[f32], expected: &[f32], what: &str) {
+pub(crate) fn close(got: &[f32], expected: &[f32], what: &str) {
     assert_eq!(got.len(), expected.len(), "{what}");
     let scale = expected.iter().fold(0.0f32, |top, x| top.max(x.abs()));
     for (n, (got, expected)) in got.iter().zip(expected).enumerate() {
@@ -79,16 +81,23 @@ fn gradients_are_finite_differences_with_units_left_out() {
     }
 }
 
-struct Quiet;
+pub(crate) struct Quiet;
 
 impl Watch for Quiet {
     fn tokens(&mut self, _done: u64, _loss: f64) -> bool {
         true
     }
     fn epoch(&mut self, _epoch: &Epoch) {}
+    fn warn(&mut self, line: &str) {
+        panic!("{line}");
+    }
 }
 
-const TRAINING: Training = Training {
+pub(crate) fn lesson<'a>(texts: (&'a [u32], &'a [u32]), training: &'a Training) -> Lesson<'a> {
+    Lesson { text: texts.0, validation: texts.1, training, seed: 1, state: None }
+}
+
+pub(crate) const TRAINING: Training = Training {
     batch: 4,
     steps: 10,
     epochs: 12,
@@ -96,10 +105,13 @@ const TRAINING: Training = Training {
     learning_rate: 1e-2,
     clip: 1.0,
     dropout: 0.1,
+    precision: Precision::F32,
+    frozen_vectors: false,
+    checkpoint_every: 0,
 };
 
 /// A text in which every token follows from the one two places before.
-fn text(n: usize) -> Vec<u32> {
+pub(crate) fn text(n: usize) -> Vec<u32> {
     (0..n).map(|n| ((n / 2 * 3 + n % 2 * 4) % 9) as u32).collect()
 }
 
@@ -108,7 +120,7 @@ fn all_cells_learn_a_text_that_needs_memory() {
     for cell in [Kind::Lstm, Kind::Gru, Kind::Elman] {
         let mut network = Network::drawn(shape(cell, false), 1).unwrap();
         let before = mean_loss(&network, &text(200));
-        let epochs = train(&mut network, (&text(2000), &text(200)), &TRAINING, 1, &mut Quiet).unwrap();
+        let epochs = train(&mut network, &lesson((&text(2000), &text(200)), &TRAINING), &mut Quiet).unwrap();
         let after = mean_loss(&network, &text(200));
         assert!(before > 2.0 && after < 0.2, "{cell:?}: {before} to {after}");
         let lowest = epochs.iter().filter_map(|epoch| epoch.validation_loss).fold(f64::INFINITY, f64::min);
@@ -122,7 +134,7 @@ fn the_number_of_threads_changes_nothing() {
         rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| {
             let mut network = Network::drawn(shape(Kind::Lstm, true), 1).unwrap();
             let training = Training { epochs: 1, batch: 40, ..TRAINING };
-            train(&mut network, (&text(2000), &[]), &training, 1, &mut Quiet).unwrap();
+            train(&mut network, &lesson((&text(2000), &[]), &training), &mut Quiet).unwrap();
             network
         })
     };
@@ -156,7 +168,7 @@ fn a_step_at_a_time_is_all_at_once_and_dynamic_evaluation_helps() {
     let mut state = network.begin(1);
     let steps: Vec<f32> = text[..5].iter().flat_map(|&id| network.logits(&[id], &mut state)).collect();
     close(&steps, &all, "steps");
-    train(&mut network, (&text, &[]), &Training { epochs: 1, ..TRAINING }, 1, &mut Quiet).unwrap();
+    train(&mut network, &lesson((&text, &[]), &Training { epochs: 1, ..TRAINING }), &mut Quiet).unwrap();
     let loss = |dynamic| network.stream_losses(&text, dynamic, &mut |_| true).unwrap().iter().sum::<f32>();
     assert!(loss(Some(0.5)) < loss(None));
     assert!(network.stream_losses(&text, None, &mut |_| false).is_err());
@@ -165,8 +177,8 @@ fn a_step_at_a_time_is_all_at_once_and_dynamic_evaluation_helps() {
 #[test]
 fn too_little_text_and_impossible_shapes_are_errors() {
     let mut network = Network::drawn(shape(Kind::Lstm, true), 1).unwrap();
-    assert!(train(&mut network, (&[1, 2, 3], &[]), &TRAINING, 1, &mut Quiet).is_err());
-    assert!(train(&mut network, (&[], &[]), &TRAINING, 1, &mut Quiet).is_err());
+    assert!(train(&mut network, &lesson((&[1, 2, 3], &[]), &TRAINING), &mut Quiet).is_err());
+    assert!(train(&mut network, &lesson((&[], &[]), &TRAINING), &mut Quiet).is_err());
     for bad in [Shape { hidden: 0, ..shape(Kind::Lstm, false) }, Shape { embedding: 4, ..shape(Kind::Lstm, true) }] {
         assert!(Network::drawn(bad, 1).is_err());
     }
@@ -176,6 +188,61 @@ fn too_little_text_and_impossible_shapes_are_errors() {
 fn a_loss_that_is_not_finite_is_an_error() {
     let mut network = Network::drawn(shape(Kind::Lstm, true), 1).unwrap();
     network.weights.0[0].values[0] = f32::NAN;
-    let error = train(&mut network, (&text(200), &[]), &TRAINING, 1, &mut Quiet).unwrap_err();
+    let error = train(&mut network, &lesson((&text(200), &[]), &TRAINING), &mut Quiet).unwrap_err();
     assert!(error.to_string().contains("not finite at step 1"));
+}
+
+/// Stops a training after so many tokens.
+pub(crate) struct Until(pub(crate) u64, pub(crate) Vec<u64>);
+
+impl Watch for Until {
+    fn tokens(&mut self, done: u64, _loss: f64) -> bool {
+        self.1.push(done);
+        done < self.0
+    }
+    fn epoch(&mut self, _epoch: &Epoch) {}
+    fn warn(&mut self, line: &str) {
+        panic!("{line}");
+    }
+}
+
+/// Trains, stopped and begun again at many places; the network, and that of a training that was left alone.
+pub(crate) fn stopped_and_whole<M: LanguageModel>(network: &M, training: &Training) -> (M, M) {
+    let (text, validation) = (text(2000), text(300));
+    let mut whole = network.clone();
+    train(&mut whole, &lesson((&text, &validation), training), &mut Quiet).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let lesson = Lesson { state: Some(folder.path()), ..lesson((&text, &validation), training) };
+    let mut begun = Vec::new();
+    for stop in [200, 900, 2100, 4000, 5900] {
+        let mut watch = Until(stop, Vec::new());
+        assert!(train(&mut network.clone(), &lesson, &mut watch).is_err());
+        begun.push(watch.1[0]);
+    }
+    assert!(begun.is_sorted() && begun[4] > 4000, "{begun:?}");
+    let mut last = network.clone();
+    train(&mut last, &lesson, &mut Quiet).unwrap();
+    (last, whole)
+}
+
+#[test]
+fn stopped_anywhere_it_goes_on_to_the_same_weights() {
+    for optimizer in [Optimizer::AdamW, Optimizer::Sgd] {
+        for cell in [Kind::Lstm, Kind::Gru, Kind::Elman] {
+            let training = Training { epochs: 3, optimizer, learning_rate: 0.05, checkpoint_every: 7, ..TRAINING };
+            let (last, whole) = stopped_and_whole(&Network::drawn(shape(cell, true), 1).unwrap(), &training);
+            assert!(last == whole, "{cell:?} {optimizer:?}");
+        }
+    }
+}
+
+#[test]
+fn products_in_bf16_learn_as_well() {
+    let mut network = Network::drawn(shape(Kind::Lstm, false), 1).unwrap();
+    let training = Training { precision: Precision::Bf16, ..TRAINING };
+    train(&mut network, &lesson((&text(2000), &text(200)), &training), &mut Quiet).unwrap();
+    let rounded = mean_loss(&network, &text(200));
+    network.set_precision(Precision::F32);
+    let exact = mean_loss(&network, &text(200));
+    assert!(rounded < 0.2 && exact < 0.2 && rounded != exact, "{rounded}, {exact}");
 }

@@ -14,6 +14,7 @@ mod logistic;
 mod loops;
 mod products;
 mod quantised;
+mod recurrent;
 mod threads;
 
 /// Numbers in [-1, 1) that depend on the seed only.

@@ -1,5 +1,6 @@
 use inkstone_kernels::{
-    LinearShape, Precision, add_linear_grad_input, linear, linear_grad_input, linear_grad_weight, reference,
+    LinearShape, PackedWeight, Precision, add_linear_grad_input, linear, linear_grad_input, linear_grad_weight,
+    reference,
 };
 
 use crate::{close, numbers};
@@ -37,6 +38,23 @@ fn all_layouts_equal_their_references_on_any_shape() {
         close(&dx, &twice, 1e-6);
         linear_grad_weight(&mut dw, &dy, &x, shape, Precision::F32);
         close(&dw, &reference::linear_grad_weight(&dy, &x, shape), 1e-4);
+    }
+}
+
+#[test]
+fn a_packed_weight_gives_the_same_bits() {
+    for precision in [Precision::F32, Precision::Bf16] {
+        for (rows, inputs, outputs) in SHAPES.into_iter().filter(|&(rows, ..)| rows > 4) {
+            let shape = LinearShape { rows, inputs, outputs };
+            let (x, w, dy) = (numbers(1, rows * inputs), numbers(2, outputs * inputs), numbers(3, rows * outputs));
+            let mut results = [vec![0.0; dy.len()], vec![9.0; dy.len()], vec![0.0; x.len()], vec![9.0; x.len()]];
+            let [y, packed_y, dx, packed_dx] = &mut results;
+            linear(y, &x, &w, shape, precision);
+            PackedWeight::forward(&w, shape, precision).multiply(packed_y, &x);
+            linear_grad_input(dx, &dy, &w, shape, precision);
+            PackedWeight::backward(&w, shape, precision).multiply(packed_dx, &dy);
+            assert!(y == packed_y && dx == packed_dx, "{shape:?}");
+        }
     }
 }
 

@@ -84,9 +84,6 @@ pub(crate) struct TrainVectors {
     /// Score above which two words become a phrase
     #[arg(long, default_value_t = 100.0, value_name = "X")]
     pub(crate) phrase_threshold: f64,
-    /// Threads do not wait for one another: never the same bytes twice
-    #[arg(long)]
-    pub(crate) hogwild: bool,
     /// For machines
     #[arg(long)]
     pub(crate) json: bool,

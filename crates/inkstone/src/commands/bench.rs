@@ -20,6 +20,7 @@ use crate::printer::{Printer, bytes, thousands};
 pub(crate) fn bench(args: &Bench, runs: &Path, printer: &Printer) -> anyhow::Result<ExitCode> {
     match &args.what {
         BenchCommand::Train(args) => train(args, printer),
+        BenchCommand::Recurrent(args) => super::bench_recurrent::bench_recurrent(args, printer),
         BenchCommand::Serve(args) => super::bench_serve::bench_serve(args, printer),
         BenchCommand::Kernels(args) => kernels(args, printer),
         BenchCommand::Decode(args) => bench_model::bench(What::Decode, args, runs, printer),

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use inkstone_classic::recurrent::Network;
+use inkstone_classic::neural::AnyModel;
 use inkstone_eval::{TextLoss, text_ids, text_loss};
 use inkstone_recipe::{Interrupt, Progress};
 
@@ -26,11 +26,11 @@ pub(crate) fn eval(args: &Eval, runs: &Path, printer: &Printer) -> anyhow::Resul
     let interrupt = machine::stop_on_ctrl_c()?;
     let bar = printer.task("evaluating", Some(100), "%");
     let mut progress = |done: u64, total: u64| bar.set(done * 100 / total.max(1));
-    let loss = if let Some(speaker) = model::recurrent(&args.model, runs)? {
-        recurrent(&speaker, &text, args, (&interrupt, &mut progress))?
+    let loss = if let Some(speaker) = model::classic(&args.model, runs)? {
+        classic(&speaker, &text, args, (&interrupt, &mut progress))?
     } else {
         if args.dynamic.is_some() {
-            return Err(hinted("only a recurrent model has --dynamic", "leave it out"));
+            return Err(hinted("only a feed-forward or recurrent model has --dynamic", "leave it out"));
         }
         let speaker = model::load(&args.model, &args.adapters, runs)?;
         let context = args.context.unwrap_or_else(|| speaker.model.context());
@@ -49,15 +49,18 @@ pub(crate) fn eval(args: &Eval, runs: &Path, printer: &Printer) -> anyhow::Resul
     Ok(ExitCode::SUCCESS)
 }
 
-/// A recurrent model reads the whole text and remembers what it can.
-fn recurrent(
-    speaker: &Speaker<Network>,
+/// A feed-forward or recurrent model reads the whole text from one end to the other.
+fn classic(
+    speaker: &Speaker<AnyModel>,
     text: &str,
     args: &Eval,
     (interrupt, progress): (&Interrupt, &mut dyn FnMut(u64, u64)),
 ) -> anyhow::Result<TextLoss> {
     if args.context.is_some() {
-        return Err(hinted("a recurrent model has no --context", "leave it out: it remembers what it can"));
+        return Err(hinted(
+            "this model has no --context",
+            "leave it out: what it remembers was fixed when it was made",
+        ));
     }
     let ids = text_ids(&speaker.tokenizer, text)?;
     let total = ids.len() as u64 - 1;

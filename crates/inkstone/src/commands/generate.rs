@@ -16,7 +16,7 @@ pub(crate) fn generate(args: &Generate, runs: &Path, printer: &Printer) -> anyho
     if let Some(folder) = model::ngram_folder(&args.model, runs) {
         return super::ngram::generate_folder(&folder, args, printer);
     }
-    match model::recurrent(&args.model, runs)? {
+    match model::classic(&args.model, runs)? {
         Some(speaker) => go_on(&speaker, args, printer),
         None => go_on(&model::load(&args.model, &args.adapters, runs)?, args, printer),
     }

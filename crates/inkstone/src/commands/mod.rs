@@ -2,6 +2,7 @@
 
 mod bench;
 mod bench_model;
+mod bench_recurrent;
 mod bench_serve;
 mod chat;
 mod debug;

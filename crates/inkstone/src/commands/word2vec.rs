@@ -34,16 +34,14 @@ fn train(args: &TrainVectors, printer: &Printer) -> anyhow::Result<()> {
     let (vocabulary, sentences) = read(args, printer)?;
     let words = sentences.words() as u64;
     let bar = printer.task("learning vectors", Some(words * config.epochs), "words");
-    let watch = |read| {
-        bar.set(read);
+    let lesson =
+        w2v::Lesson { vocabulary: &vocabulary, sentences: &sentences, config: &config, seed: args.seed, state: None };
+    let vectors = w2v::train(&lesson, &mut |event| {
+        if let w2v::Event::Read(read) = event {
+            bar.set(read);
+        }
         !interrupt.requested()
-    };
-    let text = (&vocabulary, &sentences);
-    let vectors = if args.hogwild {
-        w2v::train_hogwild(text, &config, args.seed, &watch)?
-    } else {
-        w2v::train(text, &config, args.seed, &mut { watch })?
-    };
+    })?;
     drop(bar);
     let format = if args.format == "text" { w2v::Format::Text } else { w2v::Format::Binary };
     w2v::write_vectors(&args.out, &vectors, format)?;

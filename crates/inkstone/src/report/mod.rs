@@ -1,6 +1,7 @@
 //! The report of a run: one HTML file that needs nothing else.
 
 mod chart;
+mod comparison;
 mod graph;
 
 use std::path::{Path, PathBuf};
@@ -38,6 +39,8 @@ fn render(report: &RunReport) -> anyhow::Result<String> {
         "figures": figures(&report.stages),
         "trainings": report.stages.iter().filter_map(training).collect::<Vec<_>>(),
         "evaluations": report.stages.iter().filter_map(evaluation).collect::<Vec<_>>(),
+        "comparisons": report.stages.iter().filter_map(|stage| comparison::comparison(stage, &report.stages)).collect::<Vec<_>>(),
+        "maps": report.stages.iter().filter_map(|stage| Some([stage.name.clone(), comparison::map(stage)?])).collect::<Vec<_>>(),
         "graph": graph::draw(&report.stages),
         "sources": report.stages.iter().filter_map(sources).collect::<Vec<_>>(),
         "costs": report.stages.iter().map(cost).collect::<Vec<_>>(),

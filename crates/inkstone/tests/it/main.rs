@@ -5,6 +5,7 @@ mod alignment;
 mod architectures;
 mod damage;
 mod disk;
+mod generations;
 mod input;
 mod kill;
 mod ngram;

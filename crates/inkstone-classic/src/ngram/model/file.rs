@@ -29,7 +29,7 @@ use crate::ngram::unit::Unit;
 use crate::ngram::vocabulary::{SPECIALS, Vocabulary};
 
 const MAGIC: &[u8; 8] = b"INKNGRAM";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Arrays begin at multiples of this.
 const ALIGN: usize = 64;
 /// The largest header that is read.

@@ -1,4 +1,4 @@
-//! The fast structure: a hash table with linear probing for each order (Heafield 2011, section 3.1). An n-gram is
+//! The fast structure: a hash table with linear probing over small buckets for each order (Heafield 2011, section 3.1). An n-gram is
 //! known by its 64-bit hash alone: among a billion n-grams, a word that was never seen is taken for one that was with a
 //! chance of 10⁻¹⁰.
 
@@ -8,7 +8,7 @@ use super::flags::{Flags, extend_hash, flags, hash};
 use super::score::{Lookup, Weights};
 use super::section::Section;
 use super::table::{Table, words};
-use crate::ngram::vocabulary::{UNKNOWN, WordId};
+use crate::ngram::vocabulary::{BEGIN, END, UNKNOWN, WordId};
 
 /// An n-gram in a table: its hash, 0 in an empty place, and two logarithms with what their signs tell beside them.
 pub trait Slot: Pod + Send + Sync {
@@ -117,10 +117,15 @@ impl<S: Slot> Probing<S> {
     }
 }
 
+/// Places that lie in one line of the cache. They are filled from the first on, and looked at together: which of them it is
+/// takes no guess of the processor.
+const BUCKET: usize = 4;
+
 fn fill<S: Slot>(len: usize, slots: impl Iterator<Item = S>) -> Vec<S> {
-    let mut places = vec![S::zeroed(); (len as f64 * ROOM) as usize + 1];
+    let buckets = (len as f64 * ROOM / BUCKET as f64) as usize + 1;
+    let mut places = vec![S::zeroed(); buckets * BUCKET];
     for slot in slots {
-        let mut at = place(slot.hash(), places.len());
+        let mut at = bucket(slot.hash(), buckets) * BUCKET;
         while places[at].hash() != 0 {
             at = if at + 1 == places.len() { 0 } else { at + 1 };
         }
@@ -131,8 +136,28 @@ fn fill<S: Slot>(len: usize, slots: impl Iterator<Item = S>) -> Vec<S> {
 
 /// Where the search for a hash begins.
 #[inline]
-fn place(hash: u64, places: usize) -> usize {
-    ((u128::from(hash) * places as u128) >> 64) as usize
+fn bucket(hash: u64, buckets: usize) -> usize {
+    ((u128::from(hash) * buckets as u128) >> 64) as usize
+}
+
+/// The slot of a hash.
+#[inline]
+fn find<S: Slot>(places: &[S], hash: u64) -> Option<&S> {
+    let (buckets, _) = places.as_chunks::<BUCKET>();
+    let mut at = bucket(hash, buckets.len());
+    // A damaged file may have no empty place: one round is enough.
+    for _ in 0..buckets.len() {
+        let slots = &buckets[at];
+        let found = (0..BUCKET).fold(BUCKET, |found, n| if slots[n].hash() == hash { n } else { found });
+        if let Some(slot) = slots.get(found) {
+            return Some(slot);
+        }
+        if slots[BUCKET - 1].hash() == 0 {
+            break;
+        }
+        at = if at + 1 == buckets.len() { 0 } else { at + 1 };
+    }
+    None
 }
 
 /// Tables that are asked.
@@ -158,19 +183,26 @@ impl<S: Slot> Lookup for ProbingView<'_, S> {
     #[inline]
     fn extend(&self, node: u64, order: usize, word: WordId) -> Option<(u64, Weights)> {
         let hash = extend_hash(node, word);
-        let places = *self.orders.get(order - 2)?;
-        let mut at = place(hash.max(1), places.len());
-        // A damaged file may have no empty place: one round is enough.
-        for _ in 0..places.len() {
-            let slot = &places[at];
-            if slot.hash() == hash.max(1) {
-                return Some((hash, slot.weights()));
+        let slot = find(self.orders.get(order - 2)?, hash.max(1))?;
+        Some((hash, slot.weights()))
+    }
+
+    /// Reads the places where the n-grams of all orders will be looked for. None of these reads waits for another, so that their
+    /// way from memory is one.
+    fn expect(&self, words: &[WordId], new: usize) {
+        let mut seen = 0;
+        for n in words.len() - new..words.len() {
+            seen ^= self.unigrams.get(words[n] as usize).map_or(0, Slot::hash);
+            let mut node = extend_hash(0, words[n]);
+            for (places, &earlier) in self.orders.iter().zip(words[..n].iter().rev()) {
+                node = extend_hash(node, if earlier == END { BEGIN } else { earlier });
+                let at = bucket(node.max(1), places.len() / BUCKET) * BUCKET;
+                seen ^= places.get(at).map_or(0, Slot::hash);
+                if earlier == END {
+                    break;
+                }
             }
-            if slot.hash() == 0 {
-                break;
-            }
-            at = if at + 1 == places.len() { 0 } else { at + 1 };
         }
-        None
+        std::hint::black_box(seen);
     }
 }

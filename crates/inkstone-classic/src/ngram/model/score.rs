@@ -29,6 +29,10 @@ pub trait Lookup {
     fn unigram(&self, word: WordId) -> (Self::Node, Weights);
     /// The n-gram of `order` words that is `word` before that of `node`.
     fn extend(&self, node: Self::Node, order: usize, word: WordId) -> Option<(Self::Node, Weights)>;
+
+    /// Told that the last `new` of `words` will be scored one after another: what lies far away in memory can be fetched for
+    /// all of them at once.
+    fn expect(&self, _words: &[WordId], _new: usize) {}
 }
 
 /// What of the words so far matters for the next one.
@@ -111,16 +115,23 @@ pub(super) fn score_all<L: Lookup>(
     let first = begin(model);
     let (mut a, mut b) = (state.clone(), State::default());
     let (mut before, mut after) = (&mut a, &mut b);
-    for &word in words {
-        then(word, score(model, before, word, after));
-        if word == END {
-            before.clone_from(&first);
-        } else {
-            std::mem::swap(&mut before, &mut after);
+    for start in (0..words.len()).step_by(TOGETHER) {
+        let end = (start + TOGETHER).min(words.len());
+        model.expect(&words[..end], end - start);
+        for &word in &words[start..end] {
+            then(word, score(model, before, word, after));
+            if word == END {
+                before.clone_from(&first);
+            } else {
+                std::mem::swap(&mut before, &mut after);
+            }
         }
     }
     state.clone_from(before);
 }
+
+/// Words whose n-grams are fetched at once: few enough to stay in the first-level cache.
+const TOGETHER: usize = 32;
 
 /// What is known of an n-gram, if it is there.
 pub(super) fn ngram<L: Lookup>(model: &L, ngram: &[WordId]) -> Option<Weights> {

@@ -1,6 +1,6 @@
 use inkstone_classic::word2vec::{
-    Architecture, Objective, PhraseSettings, SentenceReader, Sentences, Space, Vectors, Vocabulary, Word2VecConfig,
-    Words, join_phrases, read_sentences, train, train_hogwild,
+    Architecture, Event, Lesson, Objective, PhraseSettings, SentenceReader, Sentences, Space, Vectors, Vocabulary,
+    Word2VecConfig, Words, join_phrases, read_sentences, train,
 };
 
 use super::file;
@@ -39,9 +39,13 @@ fn text() -> (Vocabulary, Sentences) {
     reader.finish(2).unwrap()
 }
 
+fn lesson<'a>(text: (&'a Vocabulary, &'a Sentences), config: &'a Word2VecConfig, seed: u64) -> Lesson<'a> {
+    Lesson { vocabulary: text.0, sentences: text.1, config, seed, state: None }
+}
+
 fn learn(config: &Word2VecConfig, seed: u64) -> Vectors {
     let (vocabulary, sentences) = text();
-    train((&vocabulary, &sentences), config, seed, &mut |_| true).unwrap()
+    train(&lesson((&vocabulary, &sentences), config, seed), &mut |_| true).unwrap()
 }
 
 /// The three nearest words of each word are those of its group.
@@ -66,15 +70,6 @@ fn words_of_a_group_come_together_whatever_the_method() {
 }
 
 #[test]
-fn hogwild_learns_the_same_groups() {
-    let (vocabulary, sentences) = text();
-    for architecture in [Architecture::SkipGram, Architecture::Cbow] {
-        let config = Word2VecConfig { architecture, ..CONFIG };
-        finds_groups(train_hogwild((&vocabulary, &sentences), &config, 1, &|_| true).unwrap());
-    }
-}
-
-#[test]
 fn the_number_of_threads_changes_nothing_and_the_seed_does() {
     let config = Word2VecConfig { epochs: 1, sample: 1e-2, ..CONFIG };
     let on = |threads: usize, seed| {
@@ -88,9 +83,53 @@ fn the_number_of_threads_changes_nothing_and_the_seed_does() {
 #[test]
 fn it_stops_when_asked() {
     let (vocabulary, sentences) = text();
-    assert!(train((&vocabulary, &sentences), &CONFIG, 1, &mut |_| false).unwrap_err().to_string().contains("stopped"));
-    let hogwild = train_hogwild((&vocabulary, &sentences), &CONFIG, 1, &|_| false);
-    assert!(hogwild.unwrap_err().to_string().contains("stopped"));
+    let lesson = lesson((&vocabulary, &sentences), &CONFIG, 1);
+    assert!(train(&lesson, &mut |_| false).unwrap_err().to_string().contains("stopped"));
+}
+
+#[test]
+fn stopped_anywhere_it_goes_on_to_the_same_vectors() {
+    let (vocabulary, sentences) = text();
+    let config = Word2VecConfig { epochs: 3, sample: 1e-2, ..CONFIG };
+    let whole = learn(&config, 1);
+    let folder = tempfile::tempdir().unwrap();
+    let lesson = Lesson { state: Some((folder.path(), 20_000)), ..lesson((&vocabulary, &sentences), &config, 1) };
+    let mut begun = Vec::new();
+    for stop in [5_000, 36_000, 50_000, 72_500, 107_900] {
+        let mut first = None;
+        let stopped = train(&lesson, &mut |event| {
+            let Event::Read(read) = event else { panic!("{event:?}") };
+            first.get_or_insert(read);
+            read < stop
+        });
+        assert!(stopped.is_err());
+        begun.extend(first);
+    }
+    assert!(begun.is_sorted() && begun[4] > 72_000, "{begun:?}");
+    assert!(train(&lesson, &mut |_| true).unwrap() == whole);
+}
+
+#[test]
+fn a_damaged_checkpoint_is_named_and_passed_over() {
+    let (vocabulary, sentences) = text();
+    let folder = tempfile::tempdir().unwrap();
+    let lesson = Lesson { state: Some((folder.path(), 20_000)), ..lesson((&vocabulary, &sentences), &CONFIG, 1) };
+    train(&lesson, &mut |event| matches!(event, Event::Read(0..60_000))).unwrap_err();
+    let files = std::fs::read_dir(folder.path().join("checkpoint")).unwrap();
+    let tensors = files.flatten().map(|entry| entry.path()).find(|path| path.extension().unwrap() == "safetensors");
+    let mut bytes = std::fs::read(tensors.as_ref().unwrap()).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(tensors.unwrap(), bytes).unwrap();
+    let mut warnings = Vec::new();
+    let vectors = train(&lesson, &mut |event| {
+        if let Event::Warning(line) = event {
+            warnings.push(line.to_owned());
+        }
+        true
+    });
+    assert!(vectors.unwrap() == learn(&CONFIG, 1));
+    assert!(warnings.len() == 1 && warnings[0].contains("does not match its hash"), "{warnings:?}");
 }
 
 #[test]
@@ -103,7 +142,7 @@ fn empty_sentences_and_long_ones_are_no_trouble() {
     let (vocabulary, sentences) = reader.finish(1).unwrap();
     assert_eq!((vocabulary.len(), sentences.words()), (2, 3401));
     assert!(sentences.iter().all(|sentence| (1..=1000).contains(&sentence.len())));
-    let vectors = train((&vocabulary, &sentences), &CONFIG, 1, &mut |_| true).unwrap();
+    let vectors = train(&lesson((&vocabulary, &sentences), &CONFIG, 1), &mut |_| true).unwrap();
     assert!(vectors.values().iter().all(|x| x.is_finite()));
 }
 
