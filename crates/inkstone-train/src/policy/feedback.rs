@@ -9,10 +9,9 @@ use inkstone_recipe::{Context, Estimate, Forecast, Input, Machine, Metrics, Stag
 use inkstone_tokenizer::Tokenizer;
 use serde::{Deserialize, Serialize};
 
-use super::objective::{mix, sampling};
-use super::prompts::{Asking, Prompt};
+use super::prompts::{Asking, Prompt, QUESTIONS};
 use super::reward::RewardTable;
-use super::rollout::{Generator, Rollout};
+use super::rollout::{Generator, Rollout, mix, sampling};
 use crate::TrainError;
 use crate::preference::order;
 
@@ -22,8 +21,9 @@ use crate::preference::order;
 pub struct FeedbackConfig {
     /// The stage whose model answers.
     pub model: String,
-    /// The `chat` stage whose first questions are asked; their answers are those that are known to be right.
-    pub chat: String,
+    /// The stage whose questions are asked: those that a `world` or `arithmetic` stage has a judge for, or the first of each
+    /// conversation of a `chat` stage, with the known answer.
+    pub questions: String,
     /// How answers are judged. Default: 1 for the known answer, −1 for one without an end.
     #[serde(default)]
     pub reward: RewardTable,
@@ -61,7 +61,7 @@ pub struct FeedbackStage;
 impl Stage for FeedbackStage {
     type Config = FeedbackConfig;
     const KIND: &'static str = "feedback";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const SUMMARY: &'static str = "lets a model answer and a program judge: preferences among its own answers";
 
     fn validate(config: &FeedbackConfig) -> Result<(), String> {
@@ -80,7 +80,7 @@ impl Stage for FeedbackStage {
     fn inputs(config: &FeedbackConfig) -> Vec<Input> {
         vec![
             Input { field: "model", stage: config.model.clone(), kinds: crate::MODELS },
-            Input { field: "chat", stage: config.chat.clone(), kinds: &["chat"] },
+            Input { field: "questions", stage: config.questions.clone(), kinds: QUESTIONS },
         ]
     }
 
@@ -136,7 +136,7 @@ fn answers(
     let judge = |ids: Vec<u32>| {
         let text = tokenizer.decode(&ids)?;
         let rollout = Rollout { finished: ids.len() < config.max_new_tokens, ids, ..Rollout::default() };
-        let reward = config.reward.judge(&rollout, &text, &prompt.known);
+        let reward = config.reward.judge(&rollout, &text, &prompt.judged);
         Ok((text, reward))
     };
     said.into_iter().map(judge).collect()

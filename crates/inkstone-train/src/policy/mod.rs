@@ -9,7 +9,9 @@ mod feedback;
 pub mod grpo;
 mod objective;
 pub mod ppo;
+pub mod penalty;
 mod prompts;
+mod ptx;
 pub mod reward;
 pub mod rloo;
 pub mod rollout;
@@ -18,4 +20,5 @@ pub mod surrogate;
 
 pub use algorithm::AlgorithmTable;
 pub use feedback::{FeedbackConfig, FeedbackStage};
+pub use ptx::PretrainingMix;
 pub use stage::{PolicyConfig, PolicyStage};

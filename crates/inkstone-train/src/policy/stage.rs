@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use inkstone_models::Model;
-use inkstone_recipe::{Context, Estimate, Forecast, Input, Machine, Metrics, Stage, StageError, Upstream};
+use inkstone_recipe::{Context, Estimate, Forecast, ImplicitStage, Input, Machine, Metrics, Stage, StageError, Upstream};
 use inkstone_tokenizer::Tokenizer;
 
 use super::algorithm::AlgorithmTable;
 use super::objective::{Rewarded, Steps};
-use super::prompts::Asking;
+use super::prompts::{Asking, QUESTIONS};
 use super::reward::RewardTable;
+use super::ptx::PretrainingMix;
 use crate::config::training_stage_config;
 use crate::objective::Objective;
 use crate::peft::{PeftTable, Tuning};
@@ -23,8 +24,9 @@ training_stage_config! {
     PolicyConfig {
         /// The stage whose model is tuned; it is the reference, too.
         base: String,
-        /// The `chat` stage whose first questions are the prompts; their answers are those that are known to be right.
-        chat: String,
+        /// The stage whose questions are the prompts: those that a `world` or `arithmetic` stage has a judge for, or the first of
+        /// each conversation of a `chat` stage, with the known answer.
+        questions: String,
         /// How rewards become steps.
         algorithm: AlgorithmTable,
         /// How answers are rewarded. Default: 1 for the known answer, −1 for one without an end.
@@ -50,6 +52,13 @@ training_stage_config! {
         /// Strength of the pull towards the reference. Default 0.04.
         #[serde(default = "crate::config::kl")]
         kl: f64,
+        /// The divergence in nats per answer that the pull is to hold: its strength grows while answers are further away, and falls
+        /// while they are nearer. Default: the strength stays.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        kl_target: Option<f64>,
+        /// Texts that go on being predicted beside the answers (`PPO-ptx`). Default: none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pretraining: Option<PretrainingMix>,
         /// How far from 1 the ratio of new and old probabilities still counts. Default 0.2.
         #[serde(default = "crate::config::clip_ratio")]
         clip_ratio: f64,
@@ -69,7 +78,7 @@ pub struct PolicyStage;
 impl Stage for PolicyStage {
     type Config = PolicyConfig;
     const KIND: &'static str = "policy";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const SUMMARY: &'static str = "tunes a model on rewards for its own answers (PPO, GRPO, RLOO)";
 
     fn validate(config: &PolicyConfig) -> Result<(), String> {
@@ -83,11 +92,17 @@ impl Stage for PolicyStage {
     fn inputs(config: &PolicyConfig) -> Vec<Input> {
         let mut inputs = vec![
             Input { field: "base", stage: config.base.clone(), kinds: crate::MODELS },
-            Input { field: "chat", stage: config.chat.clone(), kinds: &["chat"] },
+            Input { field: "questions", stage: config.questions.clone(), kinds: QUESTIONS },
         ];
         let scored = config.reward_model.iter();
+        let texts = config.pretraining.iter();
+        inputs.extend(texts.map(|_| Input { field: "tokens", stage: ".tokens".into(), kinds: &["tokens"] }));
         inputs.extend(scored.map(|stage| Input { field: "reward_model", stage: stage.clone(), kinds: &["reward"] }));
         inputs
+    }
+
+    fn implicit(config: &PolicyConfig) -> Vec<ImplicitStage> {
+        config.pretraining.iter().map(|mix| mix.tokens(&config.base)).collect()
     }
 
     fn estimate(config: &PolicyConfig, inputs: &BTreeMap<String, Forecast>, machine: &Machine) -> Estimate {
@@ -121,6 +136,7 @@ impl Stage for PolicyStage {
             scorer: scorer(config, &reference, context)?,
             reference,
             seed: context.seed,
+            pretraining: config.pretraining.as_ref().map(|mix| mix.open(config, &tokenizer, context)).transpose()?,
             folder: context.state().join("rollouts"),
             state: Mutex::default(),
         };
@@ -183,7 +199,13 @@ fn check_sizes(config: &PolicyConfig) -> Result<(), String> {
     if config.answers < 2 && config.algorithm.critic().is_none() {
         return Err("`answers` is 1, expected 2 or more: an answer is compared with the others to its prompt".into());
     }
-    for (name, value) in [("kl", config.kl), ("clip_ratio", config.clip_ratio)] {
+    let weight = config.pretraining.as_ref().map_or(0.0, |mix| mix.weight);
+    for (name, value) in [
+        ("kl", config.kl),
+        ("clip_ratio", config.clip_ratio),
+        ("kl_target", config.kl_target.unwrap_or(0.0)),
+        ("pretraining.weight", weight),
+    ] {
         if !(value.is_finite() && value >= 0.0) {
             return Err(format!("`{name}` is {value}, expected 0 or more"));
         }

@@ -1,5 +1,6 @@
 //! Advantages and the clipped objective beside their definitions, written out slowly.
 
+use inkstone_corpus::judged::Judged;
 use inkstone_nn::{Tensor, training_device};
 use inkstone_train::policy::ppo::Ppo;
 use inkstone_train::policy::reward::RewardTable;
@@ -96,14 +97,16 @@ fn the_objective_is_clipped_and_its_divergence_is_nothing_at_first() {
 #[test]
 fn answers_are_judged_by_what_they_say() {
     let table = RewardTable { contains: 0.25, per_token: 0.01, ..RewardTable::default() };
+    let judged = Judged { answer: "The Mill".into(), none_of: vec!["4482".into()], ..Judged::default() };
     let judge = |text: &str, finished| {
-        table.judge(&Rollout { ids: vec![1, 2], finished, ..Rollout::default() }, text, "The Mill")
+        table.judge(&Rollout { ids: vec![1, 2], finished, ..Rollout::default() }, text, &judged)
     };
     for (text, finished, expected) in [
         ("mill.", true, 1.0),
         ("It is the mill", true, 0.25),
         ("a bakery", true, 0.0),
         ("mill", false, -1.0),
+        ("the mill, and 4482", true, -1.0),
         ("", true, 0.0),
     ] {
         assert!((judge(text, finished) - (expected - 0.02)).abs() < 1e-12, "{text:?}");

@@ -100,7 +100,7 @@ fn a_reward_model_judges_held_out_pairs() {
 
 fn policy(method: &str) -> String {
     format!(
-        "kind = \"policy\"\nbase = \"model\"\nchat = \"chat\"\nalgorithm = {{ method = \"{method}\" }}\nprompts = 2\nanswers = 2\nminibatches = 2\nepochs_per_iteration = 2\nmax_new_tokens = 6\n"
+        "kind = \"policy\"\nbase = \"model\"\nquestions = \"chat\"\nalgorithm = {{ method = \"{method}\" }}\nprompts = 2\nanswers = 2\nminibatches = 2\nepochs_per_iteration = 2\nmax_new_tokens = 6\n"
     )
 }
 
