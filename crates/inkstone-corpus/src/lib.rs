@@ -17,8 +17,8 @@ pub mod shards;
 pub mod stage;
 pub mod world;
 
-pub mod mix;
 mod lines;
+pub mod mix;
 mod pipeline;
 mod records;
 mod settings;

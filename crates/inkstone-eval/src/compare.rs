@@ -10,6 +10,7 @@ use inkstone_corpus::read_documents;
 use inkstone_models::Model;
 use inkstone_recipe::{Context, Estimate, Forecast, Input, Machine, Metrics, Stage, StageError};
 use inkstone_tokenizer::Tokenizer;
+use inkstone_train::peft::merged;
 use inkstone_train::policy::rollout::{Generator, mix, sampling};
 use serde::{Deserialize, Serialize};
 
@@ -56,7 +57,8 @@ impl Stage for CompareStage {
     type Config = CompareConfig;
     const KIND: &'static str = "compare";
     const VERSION: u32 = 1;
-    const SUMMARY: &'static str = "lets two models answer the same questions, and a program judge whose answers are better";
+    const SUMMARY: &'static str =
+        "lets two models answer the same questions, and a program judge whose answers are better";
 
     fn validate(config: &CompareConfig) -> Result<(), String> {
         match (config.temperature, config.max_new_tokens, config.limit) {
@@ -175,7 +177,7 @@ fn one(
     context: &Context<'_>,
 ) -> Result<(Vec<String>, Option<f64>), EvalError> {
     let tokenizer = Tokenizer::load(folder)?;
-    let model = Model::load(folder, inkstone_nn::Precision::F32, &inkstone_nn::device())?;
+    let model = merged(folder, &[], (inkstone_nn::Precision::F32, &inkstone_nn::device()))?;
     let mut how = sampling(&tokenizer, config.max_new_tokens);
     how.temperature = config.temperature as f32;
     let bar = context.progress.task("answering", Some(questions.len() as u64), "questions");
@@ -212,7 +214,8 @@ pub fn judged(questions: &[Judged], before: &[String], after: &[String]) -> Comp
         questions.iter().zip(answers).map(|(question, answer)| question.verdict(answer)).collect()
     };
     let (was, is) = (verdicts(before), verdicts(after));
-    let count = |wanted: std::cmp::Ordering| is.iter().zip(&was).filter(|(is, was)| is.cmp(was) == wanted).count() as u64;
+    let count =
+        |wanted: std::cmp::Ordering| is.iter().zip(&was).filter(|(is, was)| is.cmp(was) == wanted).count() as u64;
     let (wins, ties, losses) =
         (count(std::cmp::Ordering::Greater), count(std::cmp::Ordering::Equal), count(std::cmp::Ordering::Less));
     let points: Vec<f64> = is.iter().zip(&was).map(|(is, was)| (f64::from(is.cmp(was) as i8) + 1.0) / 2.0).collect();
@@ -244,9 +247,8 @@ fn owed(questions: &[Judged], was: &[Verdict], is: &[Verdict]) -> Vec<Owed> {
     let share = |verdicts: &[Verdict], of: &[usize]| {
         wilson(of.iter().filter(|&&n| verdicts[n] == Verdict::Right).count() as u64, of.len() as u64)
     };
-    let harmful = |verdicts: &[Verdict], of: &[usize]| {
-        of.iter().filter(|&&n| verdicts[n] == Verdict::Harmful).count() as u64
-    };
+    let harmful =
+        |verdicts: &[Verdict], of: &[usize]| of.iter().filter(|&&n| verdicts[n] == Verdict::Harmful).count() as u64;
     let row = |duty: &'static str, lang: &str, of: &[usize]| Owed {
         duty,
         lang: lang.to_owned(),

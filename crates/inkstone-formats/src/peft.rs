@@ -48,6 +48,9 @@ pub struct AdapterConfig {
     /// Rank (`LORA`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub r: Option<usize>,
+    /// What fixed directions are drawn from (`INTRINSIC`, which is ours).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
     /// The change is scaled by this over the rank (`LORA`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lora_alpha: Option<f64>,

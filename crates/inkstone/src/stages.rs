@@ -21,6 +21,7 @@ pub(crate) fn registry() -> Registry {
         .add::<inkstone_train::PreferenceStage>()
         .add::<inkstone_train::RewardStage>()
         .add::<inkstone_train::FeedbackStage>()
+        .add::<inkstone_train::BestOfStage>()
         .add::<inkstone_train::PolicyStage>()
         .add::<inkstone_eval::EvaluateStage>()
         .add::<inkstone_eval::CompareStage>()

@@ -1,5 +1,6 @@
 //! `cargo xtask peers NAME`: our figures beside those of the programs that users would take instead, in one run on one machine.
 
+mod align;
 mod classic;
 mod kenlm;
 mod measure;
@@ -19,6 +20,8 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, clap::Subcommand)]
 enum Name {
+    /// Adapters and preferences: peft and trl on PyTorch
+    Align(align::Arguments),
     /// N-gram models: KenLM
     Classic(classic::Arguments),
     /// Training: PyTorch, plain and compiled
@@ -29,6 +32,7 @@ enum Name {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Verdict> {
     match &arguments.name {
+        Name::Align(arguments) => align::run(arguments),
         Name::Classic(arguments) => classic::run(arguments),
         Name::Train(arguments) => train::run(arguments),
         Name::Word2vec(arguments) => word2vec::run(arguments),

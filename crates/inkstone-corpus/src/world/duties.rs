@@ -5,8 +5,8 @@ use super::draw::Draw;
 use super::facts::Town;
 use super::talk;
 use super::tongue::Tongue;
-use crate::judged::{Duty, Judged};
 use crate::document::Split;
+use crate::judged::{Duty, Judged};
 
 /// What a language says of both. `{S}` is a person, `{N}` the number.
 #[derive(Debug)]

@@ -9,8 +9,8 @@ use serde_json::json;
 
 use super::facts::{Census, Town};
 use super::prose::Writer;
-use super::{duties, talk};
 use super::tongue::{Tongue, tongue};
+use super::{duties, talk};
 use crate::document::Split;
 use crate::judged::file_name;
 use crate::lines::Lines;
@@ -205,7 +205,8 @@ fn write_language(
         let text = duties::leak(town, tongue, context.seed, n);
         counts.documents += 1;
         counts.texts_bytes += text.len() as u64;
-        texts.write(&json!({"id": format!("{code}-leak-{n}"), "text": text, "meta": {"lang": code, "kind": "leak"}}))?;
+        texts
+            .write(&json!({"id": format!("{code}-leak-{n}"), "text": text, "meta": {"lang": code, "kind": "leak"}}))?;
     }
     texts.finish()?;
     let mut instructions = Lines::create(&file("instructions"))?;

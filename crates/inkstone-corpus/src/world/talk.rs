@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::draw::Draw;
-use super::facts::{Fact, Town};
 use super::duties;
+use super::facts::{Fact, Town};
 use super::tongue::{Tongue, capitalised, question};
 use crate::judged::Judged;
 

@@ -9,7 +9,7 @@ use inkstone_models::{Model, ModelError, WantedLayer};
 use inkstone_nn::{Change, Projection, ProjectionWeights};
 use serde_json::Value;
 
-use super::{ia3, lora};
+use super::{bottleneck, ia3, intrinsic, lora};
 use crate::TrainError;
 
 /// The numbers of a tensor.
@@ -29,12 +29,15 @@ const REFUSED: [&str; 9] = [
     "layer_replication",
 ];
 
+/// How the names of adapters' parameters begin.
+const OWN: [&str; 4] = ["lora_", "ia3_", "adapter_", "intrinsic_"];
+
 /// Why an adapter can't be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AdapterError {
     /// A kind that is not implemented.
-    #[error("{}: peft_type is {got}, expected LORA or IA3", path.display())]
+    #[error("{}: peft_type is {got}, expected one of LORA, IA3, BOTTLENECK, INTRINSIC", path.display())]
     Kind {
         /// The folder.
         path: PathBuf,
@@ -133,7 +136,7 @@ impl Adapter {
 
     /// Whether a parameter is the adapter's and not the model's.
     pub fn owns(&self, name: &str) -> bool {
-        name.split('.').any(|part| part.starts_with("lora_") || part.starts_with("ia3_"))
+        name.split('.').any(|part| OWN.iter().any(|own| part.starts_with(own)))
     }
 
     pub(super) fn config(&self) -> &AdapterConfig {
@@ -161,11 +164,27 @@ impl Adapter {
 
     /// What it puts around a projection.
     pub(super) fn change(&self, wanted: &WantedLayer<'_>, base: &Projection, seed: u64) -> Result<Change, ModelError> {
-        if self.config.peft_type == ia3::TYPE {
-            ia3::change(self, wanted)
-        } else {
-            lora::change(self, wanted, base, seed)
+        match self.config.peft_type.as_str() {
+            ia3::TYPE => ia3::change(self, wanted),
+            intrinsic::TYPE => intrinsic::change(self, wanted),
+            bottleneck::TYPE => bottleneck::change(self, wanted, seed, 1.0),
+            _ => lora::change(self, wanted, base, seed),
         }
+    }
+
+    /// Whether its change can go into the weights.
+    pub(super) fn merges(&self) -> bool {
+        self.config.peft_type != bottleneck::TYPE
+    }
+
+    /// `made`, the projection `wanted`, with `factor` times what cannot go into its weights.
+    pub(super) fn beside(
+        &self,
+        made: Projection,
+        wanted: &WantedLayer<'_>,
+        factor: f64,
+    ) -> Result<Projection, ModelError> {
+        Ok(if self.merges() { made } else { made.adapted(bottleneck::change(self, wanted, 0, factor)?) })
     }
 
     /// Changes the numbers of a projection as it would its result.
@@ -175,10 +194,11 @@ impl Adapter {
         weights: &mut ProjectionWeights,
         factor: f64,
     ) -> Result<(), ModelError> {
-        if self.config.peft_type == ia3::TYPE {
-            ia3::merge(self, wanted, weights, factor)
-        } else {
-            lora::merge(self, wanted, weights, factor)
+        match self.config.peft_type.as_str() {
+            ia3::TYPE => ia3::merge(self, wanted, weights, factor),
+            intrinsic::TYPE => intrinsic::merge(self, wanted, weights, factor),
+            bottleneck::TYPE => Ok(()),
+            _ => lora::merge(self, wanted, weights, factor),
         }
     }
 
@@ -220,7 +240,7 @@ pub(super) fn accepts(modules: &Modules, name: &str) -> bool {
 
 fn check(folder: &PeftFolder) -> Result<(), AdapterError> {
     let config = &folder.config;
-    if ![lora::TYPE, ia3::TYPE].contains(&config.peft_type.as_str()) {
+    if ![lora::TYPE, ia3::TYPE, bottleneck::TYPE, intrinsic::TYPE].contains(&config.peft_type.as_str()) {
         return Err(AdapterError::Kind { path: folder.path.clone(), got: config.peft_type.clone() });
     }
     let refuse = |field, got: String| Err(AdapterError::Setting { path: folder.path.clone(), field, got });

@@ -5,11 +5,12 @@
 //! All of it is an [objective](crate::objective::Objective) of the one training loop.
 
 mod algorithm;
+pub mod best_of;
 mod feedback;
 pub mod grpo;
 mod objective;
-pub mod ppo;
 pub mod penalty;
+pub mod ppo;
 mod prompts;
 mod ptx;
 pub mod reward;
@@ -19,6 +20,7 @@ mod stage;
 pub mod surrogate;
 
 pub use algorithm::AlgorithmTable;
+pub use best_of::BestOfStage;
 pub use feedback::{FeedbackConfig, FeedbackStage};
 pub use ptx::PretrainingMix;
 pub use stage::{PolicyConfig, PolicyStage};

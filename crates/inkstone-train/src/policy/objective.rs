@@ -9,10 +9,10 @@ use inkstone_recipe::fs;
 use inkstone_tokenizer::{Tokenizer, TokenizerError};
 use serde::{Deserialize, Serialize};
 
+use super::penalty;
 use super::prompts::Prompt;
 use super::ptx::Texts;
 use super::rollout::{Generator, Rollout, end_of_turn, mix, sampling};
-use super::penalty;
 use super::stage::PolicyConfig;
 use super::surrogate::{Tokens, value_losses};
 use crate::TrainError;
@@ -96,7 +96,9 @@ impl Rewarded<'_> {
             return Ok(None);
         }
         let bytes = fs::read(&path, 1 << 30)?;
-        serde_json::from_slice(&bytes).map(Some).map_err(|error| TrainError::Checkpoint { path, what: error.to_string() })
+        serde_json::from_slice(&bytes)
+            .map(Some)
+            .map_err(|error| TrainError::Checkpoint { path, what: error.to_string() })
     }
 
     fn path(&self, number: u64) -> PathBuf {
@@ -179,12 +181,8 @@ impl Rewarded<'_> {
         }
     }
 
-    /// The prompt and the answer; the answer is labelled.
     fn row(&self, rollout: &Rollout) -> Encoded {
-        let prompt = &self.prompts[rollout.prompt].ids;
-        let all: Vec<u32> = prompt.iter().chain(&rollout.ids).copied().collect();
-        let labels = (1..all.len()).map(|at| if at >= prompt.len() { all[at] as i32 } else { -1 }).collect();
-        Encoded { ids: all[..all.len() - 1].to_vec(), labels, reference: 0.0 }
+        Encoded::answer(&self.prompts[rollout.prompt].ids, &rollout.ids)
     }
 
     /// Numbers of each token where they stand in the rows of a batch, `[k, t]`.

@@ -29,10 +29,15 @@ pub(super) struct Asking {
 }
 
 impl Asking {
-    /// The questions of the input `questions` that leave room for an answer.
-    pub(super) fn prompts(&self, tokenizer: &Tokenizer, context: &Context<'_>) -> Result<Vec<Prompt>, StageError> {
+    /// The questions of a split of the input `questions` that leave room for an answer.
+    pub(super) fn prompts(
+        &self,
+        tokenizer: &Tokenizer,
+        split: Split,
+        context: &Context<'_>,
+    ) -> Result<Vec<Prompt>, StageError> {
         let (mut prompts, mut long) = (Vec::new(), 0);
-        for (messages, judged) in questions(context)? {
+        for (messages, judged) in questions(split, context)? {
             let ids = tokenizer.encode_chat(&messages, true).map_err(TrainError::from)?;
             if ids.is_empty() || ids.len() > self.room || judged.answer.chars().count() > self.max_known_characters {
                 long += 1;
@@ -52,15 +57,15 @@ impl Asking {
 }
 
 /// The judged questions of the artifact; where it has none, the first question of each of its conversations with its answer.
-fn questions(context: &Context<'_>) -> Result<Vec<(Vec<Message>, Judged)>, TrainError> {
+fn questions(split: Split, context: &Context<'_>) -> Result<Vec<(Vec<Message>, Judged)>, TrainError> {
     let folder = &context.input("questions").folder;
-    let judged = read_judged(folder, Split::Train)?;
+    let judged = read_judged(folder, split)?;
     if !judged.is_empty() {
         let ask = |judged: Judged| (vec![Message { role: Role::User, content: judged.question.clone() }], judged);
         return Ok(judged.into_iter().map(ask).collect());
     }
     let mut asked = Vec::new();
-    for conversation in read_conversations(folder, Split::Train)? {
+    for conversation in read_conversations(folder, split)? {
         let mut messages = conversation?.messages;
         let Some(at) = messages.iter().position(|message| message.role == Role::Assistant) else { continue };
         let answer = messages[at].content.clone();

@@ -3,15 +3,18 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
+use inkstone_corpus::Split;
 use inkstone_models::Model;
-use inkstone_recipe::{Context, Estimate, Forecast, ImplicitStage, Input, Machine, Metrics, Stage, StageError, Upstream};
+use inkstone_recipe::{
+    Context, Estimate, Forecast, ImplicitStage, Input, Machine, Metrics, Stage, StageError, Upstream,
+};
 use inkstone_tokenizer::Tokenizer;
 
 use super::algorithm::AlgorithmTable;
 use super::objective::{Rewarded, Steps};
 use super::prompts::{Asking, QUESTIONS};
-use super::reward::RewardTable;
 use super::ptx::PretrainingMix;
+use super::reward::RewardTable;
 use crate::config::training_stage_config;
 use crate::objective::Objective;
 use crate::peft::{PeftTable, Tuning};
@@ -65,6 +68,9 @@ training_stage_config! {
         /// Prompts with longer known answers are left out, in characters. Default 64.
         #[serde(default = "crate::config::known_characters")]
         max_known_characters: usize,
+        /// What prompts and answers are drawn from instead of the recipe's seed: the same stages below, another run. Default: that seed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        seed: Option<u64>,
         /// Trains an adapter or a part of the weights instead of all. Default: all.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         peft: Option<PeftTable>,
@@ -115,16 +121,16 @@ impl Stage for PolicyStage {
     }
 
     fn run(config: &PolicyConfig, context: &Context<'_>) -> Result<Metrics, StageError> {
-        let training = config.training();
+        let (training, seed) = (config.training(), config.seed.unwrap_or(context.seed));
         let base = &context.input("base").folder;
         let tokenizer = Tokenizer::load(base).map_err(TrainError::from)?;
-        let prompts = config.asking().prompts(&tokenizer, context)?;
+        let prompts = config.asking().prompts(&tokenizer, Split::Train, context)?;
         let device = inkstone_nn::training_device();
         let tuning = Tuning::of(config.peft.as_ref());
         let precision = training.precision.into();
         let reference = Model::load(base, precision, &inkstone_nn::device()).map_err(TrainError::from)?;
         let plain = reference.config_json().clone();
-        let mut model = tuning.load(base, (precision, &device), context.seed)?;
+        let mut model = tuning.load(base, (precision, &device), seed)?;
         crate::sft::fits(config.context, model.context())?;
         if config.algorithm.critic().is_some() {
             model = model.with_score(&device);
@@ -135,7 +141,7 @@ impl Stage for PolicyStage {
             tokenizer: &tokenizer,
             scorer: scorer(config, &reference, context)?,
             reference,
-            seed: context.seed,
+            seed,
             pretraining: config.pretraining.as_ref().map(|mix| mix.open(config, &tokenizer, context)).transpose()?,
             folder: context.state().join("rollouts"),
             state: Mutex::default(),

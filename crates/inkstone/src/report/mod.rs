@@ -1,6 +1,7 @@
 //! The report of a run: one HTML file that needs nothing else.
 
 mod chart;
+mod comparison;
 mod graph;
 
 use std::path::{Path, PathBuf};
@@ -38,6 +39,7 @@ fn render(report: &RunReport) -> anyhow::Result<String> {
         "figures": figures(&report.stages),
         "trainings": report.stages.iter().filter_map(training).collect::<Vec<_>>(),
         "evaluations": report.stages.iter().filter_map(evaluation).collect::<Vec<_>>(),
+        "comparisons": report.stages.iter().filter_map(comparison::read).collect::<Vec<_>>(),
         "graph": graph::draw(&report.stages),
         "sources": report.stages.iter().filter_map(sources).collect::<Vec<_>>(),
         "costs": report.stages.iter().map(cost).collect::<Vec<_>>(),
