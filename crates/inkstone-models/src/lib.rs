@@ -17,6 +17,7 @@ mod registry;
 mod rope;
 mod rows;
 mod score;
+mod virtual_tokens;
 mod weights;
 
 mod albert;

@@ -9,7 +9,11 @@ use crate::weights::{Wanted, WantedLayer, Weights};
 pub struct Over<'a, F> {
     inner: &'a mut dyn Weights,
     projection: F,
+    embedding: Option<MakeEmbedding<'a>>,
 }
+
+/// Makes an embedding of what the source below has.
+type MakeEmbedding<'a> = Box<dyn FnMut(&mut dyn Weights, &WantedLayer<'_>) -> Result<Embedding, ModelError> + 'a>;
 
 impl<'a, F> Over<'a, F>
 where
@@ -17,7 +21,17 @@ where
 {
     /// `projection` is given the source below and what is wanted.
     pub fn new(inner: &'a mut dyn Weights, projection: F) -> Self {
-        Self { inner, projection }
+        Self { inner, projection, embedding: None }
+    }
+
+    /// Makes embeddings in its own way, too.
+    #[must_use]
+    pub fn embedding(
+        mut self,
+        embedding: impl FnMut(&mut dyn Weights, &WantedLayer<'_>) -> Result<Embedding, ModelError> + 'a,
+    ) -> Self {
+        self.embedding = Some(Box::new(embedding));
+        self
     }
 }
 
@@ -34,7 +48,10 @@ where
     }
 
     fn embedding(&mut self, wanted: &WantedLayer<'_>) -> Result<Embedding, ModelError> {
-        self.inner.embedding(wanted)
+        match &mut self.embedding {
+            Some(embedding) => embedding(self.inner, wanted),
+            None => self.inner.embedding(wanted),
+        }
     }
 
     fn optional_prefix(&mut self, prefix: &'static str) {

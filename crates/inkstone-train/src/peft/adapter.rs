@@ -9,7 +9,7 @@ use inkstone_models::{Model, ModelError, WantedLayer};
 use inkstone_nn::{Change, Projection, ProjectionWeights};
 use serde_json::Value;
 
-use super::{bottleneck, ia3, intrinsic, lora};
+use super::{bottleneck, ia3, intrinsic, lora, prompt};
 use crate::TrainError;
 
 /// The numbers of a tensor.
@@ -30,14 +30,14 @@ const REFUSED: [&str; 9] = [
 ];
 
 /// How the names of adapters' parameters begin.
-const OWN: [&str; 4] = ["lora_", "ia3_", "adapter_", "intrinsic_"];
+const OWN: [&str; 5] = ["lora_", "ia3_", "adapter_", "intrinsic_", prompt::TENSOR];
 
 /// Why an adapter can't be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AdapterError {
     /// A kind that is not implemented.
-    #[error("{}: peft_type is {got}, expected one of LORA, IA3, BOTTLENECK, INTRINSIC", path.display())]
+    #[error("{}: peft_type is {got}, expected one of LORA, IA3, PROMPT_TUNING, BOTTLENECK, INTRINSIC", path.display())]
     Kind {
         /// The folder.
         path: PathBuf,
@@ -70,6 +70,9 @@ pub enum AdapterError {
         /// The ends of names of its projections.
         known: Vec<String>,
     },
+    /// Two adapters that both put tokens before every text.
+    #[error("two of the adapters put tokens before the text (PROMPT_TUNING), expected one at most")]
+    TwoPrompts,
     /// A choice of weights that the model does not have.
     #[error("the model has no {what} to train")]
     NothingToTrain {
@@ -85,6 +88,7 @@ impl AdapterError {
             Self::Kind { .. } | Self::Setting { .. } => "merge it into its base model with the program that made it",
             Self::OtherBase { .. } => "give the base model that the adapter was trained on",
             Self::NoTarget { .. } => "name some of these, or leave `targets` out: all but the head",
+            Self::TwoPrompts => "leave one of them out",
             Self::NothingToTrain { .. } => "choose another `peft.method`",
         }
     }
@@ -124,13 +128,20 @@ impl Adapter {
         let mut tensors = Vec::new();
         model.visit_trainable(&mut |name, shape, values| {
             if self.owns(name) {
+                let name = if name.ends_with(prompt::TENSOR) { prompt::TENSOR } else { name };
                 tensors.push((name.to_owned(), shape.to_vec(), values.to_vec()));
             }
         });
         let views: Vec<_> =
             tensors.iter().map(|(name, shape, values)| (name.clone(), TensorView::f32(shape, values))).collect();
         let fan_in_fan_out = matches!(model.config_json()["model_type"].as_str(), Some("gpt2" | "openai-gpt"));
-        let config = AdapterConfig { fan_in_fan_out, ..self.config.clone() };
+        let mut config = AdapterConfig { fan_in_fan_out, ..self.config.clone() };
+        if self.virtual_tokens() > 0 {
+            let sizes = model.dimensions();
+            config.token_dim = Some(sizes.width);
+            (config.num_layers, config.num_attention_heads) = (Some(sizes.layers), Some(sizes.heads));
+            config.num_transformer_submodules = Some(1);
+        }
         Ok(write_adapter(folder, &config, &views)?)
     }
 
@@ -172,9 +183,14 @@ impl Adapter {
         }
     }
 
+    /// Tokens that it puts before every document.
+    pub(super) fn virtual_tokens(&self) -> usize {
+        if self.config.peft_type == prompt::TYPE { self.config.num_virtual_tokens.unwrap_or(0) } else { 0 }
+    }
+
     /// Whether its change can go into the weights.
     pub(super) fn merges(&self) -> bool {
-        self.config.peft_type != bottleneck::TYPE
+        ![bottleneck::TYPE, prompt::TYPE].contains(&self.config.peft_type.as_str())
     }
 
     /// `made`, the projection `wanted`, with `factor` times what cannot go into its weights.
@@ -184,7 +200,11 @@ impl Adapter {
         wanted: &WantedLayer<'_>,
         factor: f64,
     ) -> Result<Projection, ModelError> {
-        Ok(if self.merges() { made } else { made.adapted(bottleneck::change(self, wanted, 0, factor)?) })
+        Ok(if self.config.peft_type != bottleneck::TYPE {
+            made
+        } else {
+            made.adapted(bottleneck::change(self, wanted, 0, factor)?)
+        })
     }
 
     /// Changes the numbers of a projection as it would its result.
@@ -204,6 +224,9 @@ impl Adapter {
 
     /// Complains when nothing was changed, or not everything was used. `projections` are all that the model has.
     pub(super) fn finish(&self, projections: &[String]) -> Result<(), AdapterError> {
+        if self.virtual_tokens() > 0 {
+            return Ok(());
+        }
         let used: Vec<&String> = projections.iter().filter(|name| self.targets(name)).collect();
         let unused: Vec<String> = self
             .tensors
@@ -240,12 +263,19 @@ pub(super) fn accepts(modules: &Modules, name: &str) -> bool {
 
 fn check(folder: &PeftFolder) -> Result<(), AdapterError> {
     let config = &folder.config;
-    if ![lora::TYPE, ia3::TYPE, bottleneck::TYPE, intrinsic::TYPE].contains(&config.peft_type.as_str()) {
+    if ![lora::TYPE, ia3::TYPE, prompt::TYPE, bottleneck::TYPE, intrinsic::TYPE].contains(&config.peft_type.as_str()) {
         return Err(AdapterError::Kind { path: folder.path.clone(), got: config.peft_type.clone() });
     }
     let refuse = |field, got: String| Err(AdapterError::Setting { path: folder.path.clone(), field, got });
     if let Some(field) = REFUSED.into_iter().find(|field| is_set(&folder.raw[*field])) {
         return refuse(field, folder.raw[field].to_string());
+    }
+    let tokens = config.num_virtual_tokens.unwrap_or(0);
+    if config.peft_type == prompt::TYPE && !(1..=prompt::MOST).contains(&tokens) {
+        return refuse("num_virtual_tokens", tokens.to_string());
+    }
+    if config.num_transformer_submodules.unwrap_or(1) != 1 {
+        return refuse("num_transformer_submodules", "more than 1".into());
     }
     if config.r == Some(0) {
         return refuse("r", "0".into());

@@ -10,6 +10,7 @@ mod chosen;
 mod ia3;
 mod intrinsic;
 mod lora;
+mod prompt;
 mod table;
 
 pub use adapter::{Adapter, AdapterError};

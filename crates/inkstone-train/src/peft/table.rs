@@ -3,14 +3,14 @@
 use std::path::Path;
 
 use inkstone_formats::hf::ModelFolder;
-use inkstone_models::{Drawn, Model, ModelError, Over, Read, WantedLayer, Weights};
+use inkstone_models::{Drawn, Model, ModelError, Over, Read, WantedLayer, Weights, dimensions};
 use inkstone_nn::{Device, Precision, Projection};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::adapter::Adapter;
+use super::adapter::{Adapter, AdapterError};
 use super::chosen::Chosen;
-use super::{bottleneck, ia3, intrinsic, lora};
+use super::{bottleneck, ia3, intrinsic, lora, prompt};
 use crate::TrainError;
 
 /// The folder of the adapter inside the artifact of a stage that trained one.
@@ -37,6 +37,8 @@ pub enum PeftTable {
     Pfeiffer(bottleneck::Table),
     /// Steps along fixed random directions (arXiv:2012.13255).
     Intrinsic(intrinsic::Table),
+    /// Embeddings of tokens before every document (arXiv:2104.08691).
+    Prompt(prompt::Table),
     /// Biases alone (arXiv:2106.10199).
     Bitfit,
     /// Weights and biases of the norms.
@@ -72,6 +74,7 @@ impl PeftTable {
             Self::Lora(table) | Self::Rslora(table) | Self::Dora(table) => table.validate(),
             Self::Houlsby(table) | Self::Pfeiffer(table) => table.validate(),
             Self::Intrinsic(table) => table.validate(),
+            Self::Prompt(table) => table.validate(),
             Self::Layers { blocks } if blocks.is_empty() => {
                 Err("`peft.blocks` is empty, expected the numbers of some blocks".into())
             }
@@ -88,6 +91,7 @@ impl PeftTable {
             Self::Ia3(table) => table.config(),
             Self::Houlsby(table) | Self::Pfeiffer(table) => table.config(),
             Self::Intrinsic(table) => table.config(),
+            Self::Prompt(table) => table.config(),
             Self::Bitfit | Self::Norms | Self::Layers { .. } => return None,
         };
         Some(Adapter::new(config))
@@ -179,7 +183,13 @@ impl Adapter {
             let change = self.change(wanted, &base, seed)?;
             Ok(base.adapted(change))
         });
-        let model = Model::build(config, &mut adapting, precision, device)?;
+        let vocabulary = dimensions(config)?.vocabulary;
+        let mut prompts = (self.virtual_tokens() > 0).then_some(self);
+        adapting = adapting.embedding(move |inner, wanted| match prompts.take_if(|_| wanted.inputs == vocabulary) {
+            Some(adapter) => prompt::extended(adapter, inner, wanted, (seed, 1.0)),
+            None => inner.embedding(wanted),
+        });
+        let model = Model::build(config, &mut adapting, precision, device)?.with_virtual_tokens(self.virtual_tokens());
         self.finish(&projections)?;
         Ok(model.train_only(&|name| self.owns(name)))
     }
@@ -207,10 +217,26 @@ pub fn merged(
         projections.push(wanted.name.to_owned());
         with_adapters(&adapters, inner, wanted)
     });
-    let model = Model::build(folder.config(), &mut merging, precision, device)?;
+    let prompted = one_prompt(&adapters)?;
+    let (vocabulary, mut prompts) = (dimensions(folder.config())?.vocabulary, prompted);
+    merging = merging.embedding(move |inner, wanted| match prompts.take_if(|_| wanted.inputs == vocabulary) {
+        Some((adapter, factor)) => prompt::extended(adapter, inner, wanted, (0, *factor)),
+        None => inner.embedding(wanted),
+    });
+    let tokens = prompted.map_or(0, |(adapter, _)| adapter.virtual_tokens());
+    let model = Model::build(folder.config(), &mut merging, precision, device)?.with_virtual_tokens(tokens);
     adapters.iter().try_for_each(|(adapter, _)| adapter.finish(&projections))?;
     weights.finish()?;
     Ok(model)
+}
+
+/// The adapter with tokens before every document; there can be one.
+fn one_prompt(adapters: &[(Adapter, f64)]) -> Result<Option<&(Adapter, f64)>, AdapterError> {
+    let mut prompts = adapters.iter().filter(|(adapter, _)| adapter.virtual_tokens() > 0);
+    match (prompts.next(), prompts.next()) {
+        (_, Some(_)) => Err(AdapterError::TwoPrompts),
+        (one, None) => Ok(one),
+    }
 }
 
 /// A projection with those of the adapters in its weights that have something to say about it, one after the other.

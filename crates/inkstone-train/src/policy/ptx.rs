@@ -45,7 +45,7 @@ impl PretrainingMix {
         tokenizer: &Tokenizer,
         context: &Context<'_>,
     ) -> Result<Texts, TrainError> {
-        let training = TrainingConfig { batch_size: self.batch_size.max(1), ..config.training() };
+        let training = TrainingConfig { batch_size: self.batch_size, ..config.training() };
         let (folder, pad) = (&context.input("tokens").folder, tokenizer.pad().unwrap_or(0));
         let data = Data::open(folder, &training, Packing::Stream, context.seed, pad)?;
         Ok(Texts { loader: Mutex::new(data.train), weight: self.weight })

@@ -195,6 +195,7 @@ fn check_sizes(config: &PolicyConfig) -> Result<(), String> {
         ("minibatches", config.minibatches),
         ("epochs_per_iteration", config.epochs_per_iteration),
         ("max_new_tokens", config.max_new_tokens),
+        ("pretraining.batch_size", config.pretraining.as_ref().map_or(1, |mix| mix.batch_size)),
     ];
     if let Some((name, _)) = sizes.iter().find(|(_, size)| *size == 0) {
         return Err(format!("`{name}` is 0, expected 1 or more"));
@@ -206,15 +207,13 @@ fn check_sizes(config: &PolicyConfig) -> Result<(), String> {
         return Err("`answers` is 1, expected 2 or more: an answer is compared with the others to its prompt".into());
     }
     let weight = config.pretraining.as_ref().map_or(0.0, |mix| mix.weight);
-    for (name, value) in [
-        ("kl", config.kl),
-        ("clip_ratio", config.clip_ratio),
-        ("kl_target", config.kl_target.unwrap_or(0.0)),
-        ("pretraining.weight", weight),
-    ] {
+    for (name, value) in [("kl", config.kl), ("clip_ratio", config.clip_ratio), ("pretraining.weight", weight)] {
         if !(value.is_finite() && value >= 0.0) {
             return Err(format!("`{name}` is {value}, expected 0 or more"));
         }
+    }
+    if let Some(target) = config.kl_target.filter(|target| !(target.is_finite() && *target > 0.0)) {
+        return Err(format!("`kl_target` is {target}, expected more than 0"));
     }
     if config.minibatches > config.prompts * config.answers {
         return Err(format!("`minibatches` is {}, more than there are answers", config.minibatches));

@@ -119,7 +119,9 @@ fn rewards_are_learnt_from_and_a_killed_run_ends_with_the_same_bytes() {
         assert_eq!(first["policy/pretraining_loss"].is_number(), method == "ppo");
         let strengths: std::collections::BTreeSet<String> = log
             .lines()
-            .filter_map(|line| Some(serde_json::from_str::<Value>(line).ok()?["policy/kl_strength"].as_f64()?.to_string()))
+            .filter_map(|line| {
+                Some(serde_json::from_str::<Value>(line).ok()?["policy/kl_strength"].as_f64()?.to_string())
+            })
             .collect();
         assert_eq!(strengths.len() > 1, method == "ppo", "{method}: {strengths:?}");
 
@@ -145,7 +147,8 @@ fn an_adapter_that_is_no_matrix_stays_beside_its_model() {
     let place = Place::with(&(recipe(&[("tuned", houlsby)]) + asked));
     place.ok(&["run", "tiny.toml"]);
     let generate = |model: &str, more: &[&str]| {
-        let args = ["generate", "-m", model, "--prompt", "The", "--json", "--temperature", "0", "--max-new-tokens", "4"];
+        let args =
+            ["generate", "-m", model, "--prompt", "The", "--json", "--temperature", "0", "--max-new-tokens", "4"];
         place.json(&[&args, more].concat())["ids"].clone()
     };
     let tuned = generate("runs/tiny/tuned", &[]);
