@@ -218,7 +218,8 @@ pub fn judged(questions: &[Judged], before: &[String], after: &[String]) -> Comp
         |wanted: std::cmp::Ordering| is.iter().zip(&was).filter(|(is, was)| is.cmp(was) == wanted).count() as u64;
     let (wins, ties, losses) =
         (count(std::cmp::Ordering::Greater), count(std::cmp::Ordering::Equal), count(std::cmp::Ordering::Less));
-    let points: Vec<f64> = is.iter().zip(&was).map(|(is, was)| (f64::from(is.cmp(was) as i8) + 1.0) / 2.0).collect();
+    let points: Vec<f64> =
+        is.iter().zip(&was).map(|(is, was)| f64::midpoint(f64::from(is.cmp(was) as i8), 1.0)).collect();
     let good = |verdict: Verdict| verdict == Verdict::Right;
     let examples = (0..questions.len()).step_by(questions.len().div_ceil(EXAMPLES).max(1)).map(|n| Example {
         question: questions[n].question.clone(),

@@ -3,8 +3,8 @@
 use crate::expect_len;
 use crate::few_rows::{FEW, few_rows};
 use crate::number::Number;
-use crate::profile::{Work, span};
 use crate::product::{Extent, Plan, View, ViewMut, product};
+use crate::profile::{Work, span};
 
 /// In which precision the operands of a product are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -225,7 +225,8 @@ impl Job<'_> {
         let mut level = 0;
         while level < self.extent.depth {
             // The levels that lie in one panel of `b`.
-            let (deep, inside) = ((self.b.level + level) / (STEPS * element), (self.b.level + level) % (STEPS * element));
+            let (deep, inside) =
+                ((self.b.level + level) / (STEPS * element), (self.b.level + level) % (STEPS * element));
             let depth = (STEPS * element - inside).min(self.extent.depth - level);
             let rows = if self.a.turned() {
                 &packed[(deep * self.a.panels() + first) * tall..][..panels * tall]

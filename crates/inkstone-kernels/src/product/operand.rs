@@ -180,12 +180,7 @@ impl Panels {
     ///
     /// # Safety
     /// `b` covers its extent inside a live slice; elements are adjacent along rows or columns.
-    pub(crate) unsafe fn pack(
-        b: View,
-        (depth, columns): (usize, usize),
-        precision: Precision,
-        parallel: bool,
-    ) -> Self {
+    pub(crate) unsafe fn pack(b: View, (depth, columns): (usize, usize), precision: Precision, parallel: bool) -> Self {
         let Tile { columns: width, element, .. } = Tile::of(precision);
         let operand = Operand { from: b.transposed(), lanes: columns, depth, width, element };
         let mut words = Scratch::take(operand.words());

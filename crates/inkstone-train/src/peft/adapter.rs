@@ -200,10 +200,10 @@ impl Adapter {
         wanted: &WantedLayer<'_>,
         factor: f64,
     ) -> Result<Projection, ModelError> {
-        Ok(if self.config.peft_type != bottleneck::TYPE {
-            made
-        } else {
+        Ok(if self.config.peft_type == bottleneck::TYPE {
             made.adapted(bottleneck::change(self, wanted, 0, factor)?)
+        } else {
+            made
         })
     }
 

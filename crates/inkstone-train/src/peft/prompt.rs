@@ -53,12 +53,11 @@ pub(super) fn extended(
     (seed, factor): (u64, f64),
 ) -> Result<Embedding, ModelError> {
     let shape = [adapter.virtual_tokens(), wanted.outputs];
-    let rows = match adapter.tensor(TENSOR, &shape)? {
-        Some(read) => read.into_iter().map(|x| x * factor as f32).collect(),
-        None => {
-            let drawn = Wanted { name: TENSOR, shape: &shape, init: Init::Normal(wanted.std), product: false };
-            Drawn { seed }.tensor(&drawn)?
-        }
+    let rows = if let Some(read) = adapter.tensor(TENSOR, &shape)? {
+        read.into_iter().map(|x| x * factor as f32).collect()
+    } else {
+        let drawn = Wanted { name: TENSOR, shape: &shape, init: Init::Normal(wanted.std), product: false };
+        Drawn { seed }.tensor(&drawn)?
     };
     Ok(inner.embedding(wanted)?.extended(wanted.inputs, rows, wanted.outputs, wanted.device))
 }

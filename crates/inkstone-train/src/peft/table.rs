@@ -174,7 +174,7 @@ impl Adapter {
         seed: u64,
     ) -> Result<Model, TrainError> {
         let mut projections = Vec::new();
-        let mut adapting = Over::new(weights, |inner, wanted| {
+        let adapting = Over::new(weights, |inner, wanted| {
             projections.push(wanted.name.to_owned());
             let base = inner.projection(wanted)?;
             if !self.targets(wanted.name) {
@@ -185,10 +185,11 @@ impl Adapter {
         });
         let vocabulary = dimensions(config)?.vocabulary;
         let mut prompts = (self.virtual_tokens() > 0).then_some(self);
-        adapting = adapting.embedding(move |inner, wanted| match prompts.take_if(|_| wanted.inputs == vocabulary) {
-            Some(adapter) => prompt::extended(adapter, inner, wanted, (seed, 1.0)),
-            None => inner.embedding(wanted),
-        });
+        let mut adapting =
+            adapting.embedding(move |inner, wanted| match prompts.take_if(|_| wanted.inputs == vocabulary) {
+                Some(adapter) => prompt::extended(adapter, inner, wanted, (seed, 1.0)),
+                None => inner.embedding(wanted),
+            });
         let model = Model::build(config, &mut adapting, precision, device)?.with_virtual_tokens(self.virtual_tokens());
         self.finish(&projections)?;
         Ok(model.train_only(&|name| self.owns(name)))
@@ -213,13 +214,13 @@ pub fn merged(
         .map(|(path, factor)| Ok((Adapter::open(path)?, factor)))
         .collect::<Result<_, TrainError>>()?;
     let mut projections = Vec::new();
-    let mut merging = Over::new(&mut weights, |inner, wanted| {
+    let merging = Over::new(&mut weights, |inner, wanted| {
         projections.push(wanted.name.to_owned());
         with_adapters(&adapters, inner, wanted)
     });
     let prompted = one_prompt(&adapters)?;
     let (vocabulary, mut prompts) = (dimensions(folder.config())?.vocabulary, prompted);
-    merging = merging.embedding(move |inner, wanted| match prompts.take_if(|_| wanted.inputs == vocabulary) {
+    let mut merging = merging.embedding(move |inner, wanted| match prompts.take_if(|_| wanted.inputs == vocabulary) {
         Some((adapter, factor)) => prompt::extended(adapter, inner, wanted, (0, *factor)),
         None => inner.embedding(wanted),
     });
