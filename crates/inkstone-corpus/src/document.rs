@@ -118,9 +118,17 @@ pub fn read_documents(
 pub(crate) fn read_lines_of<T: DeserializeOwned>(path: &Path) -> Result<LinesOf<T>, CorpusError> {
     let file = File::open(path).map_err(CorpusError::io(path))?;
     let decoder = zstd::stream::read::Decoder::new(file).map_err(CorpusError::io(path))?;
-    let reader: Box<dyn BufRead + Send> = Box::new(BufReader::with_capacity(1 << 16, decoder));
-    let lines = LineReader::new(reader);
-    Ok(LinesOf { path: path.to_owned(), lines, ended: false, value: std::marker::PhantomData })
+    Ok(lines_of(path, Box::new(BufReader::with_capacity(1 << 16, decoder))))
+}
+
+/// The same of a file that is not compressed.
+pub(crate) fn read_plain_lines_of<T: DeserializeOwned>(path: &Path) -> Result<LinesOf<T>, CorpusError> {
+    let file = File::open(path).map_err(CorpusError::io(path))?;
+    Ok(lines_of(path, Box::new(BufReader::new(file))))
+}
+
+fn lines_of<T>(path: &Path, reader: Box<dyn BufRead + Send>) -> LinesOf<T> {
+    LinesOf { path: path.to_owned(), lines: LineReader::new(reader), ended: false, value: std::marker::PhantomData }
 }
 
 /// Iterator of [`read_lines_of`]; it ends after the first error.

@@ -5,9 +5,11 @@
 //! leave through the [`loader`] as batches. Nothing here knows what a model is.
 
 pub mod answer;
+pub mod arithmetic;
 pub mod chat;
 pub mod document;
 pub mod error;
+pub mod judged;
 pub mod loader;
 pub mod preferences;
 pub mod read;
@@ -15,12 +17,14 @@ pub mod shards;
 pub mod stage;
 pub mod world;
 
+mod lines;
 pub mod mix;
 mod pipeline;
 mod records;
 mod settings;
 mod text;
 
+pub use arithmetic::ArithmeticStage;
 pub use chat::stage::ChatStage;
 pub use document::{Document, DocumentId, Split, read_documents};
 pub use error::CorpusError;

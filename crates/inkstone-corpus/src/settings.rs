@@ -58,7 +58,10 @@ impl Origin<'_> {
     }
 
     pub(crate) fn inputs(&self) -> Vec<Input> {
-        self.from.iter().map(|stage| Input { field: "from", stage: (*stage).clone(), kinds: &["world"] }).collect()
+        self.from
+            .iter()
+            .map(|stage| Input { field: "from", stage: (*stage).clone(), kinds: &["world", "arithmetic", "feedback"] })
+            .collect()
     }
 
     pub(crate) fn files(&self, base: &Path) -> Result<Vec<PathBuf>, CorpusError> {

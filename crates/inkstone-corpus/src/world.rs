@@ -5,6 +5,7 @@
 //! training text.
 
 mod draw;
+mod duties;
 mod en;
 mod facts;
 mod names;

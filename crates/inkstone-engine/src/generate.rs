@@ -14,6 +14,12 @@ pub enum EngineError {
     /// A model that does not predict the next token.
     #[error("this model does not go on from a text: it is no decoder")]
     NoDecoder,
+    /// A model with learnt tokens before its prompts, which are not kept in blocks.
+    #[error("this model reads {count} learnt tokens before each prompt, and answers one prompt at a time only")]
+    VirtualTokens {
+        /// How many.
+        count: usize,
+    },
     /// Nothing to go on from.
     #[error("the prompt has no tokens")]
     EmptyPrompt,
@@ -60,6 +66,7 @@ impl EngineError {
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
             Self::NoDecoder => "generate and chat want a decoder, such as llama or gpt2",
+            Self::VirtualTokens { .. } => "use `generate` or `chat`, or an adapter that can be merged (LoRA)",
             Self::EmptyPrompt => "give it some text to go on from",
             Self::PromptTooLong { .. } => "shorten the text, or train a model with a larger `context`",
             Self::UnknownToken { .. } => "the tokenizer is not the one that the model was trained with",

@@ -97,6 +97,9 @@ impl<'a> Scheduler<'a> {
     /// # Errors
     /// If the model is no decoder.
     pub fn new(model: &'a Model, limits: Limits) -> Result<Self, EngineError> {
+        if model.virtual_tokens() > 0 {
+            return Err(EngineError::VirtualTokens { count: model.virtual_tokens() });
+        }
         if model.kind() != Kind::Decoder {
             return Err(EngineError::NoDecoder);
         }

@@ -79,6 +79,12 @@ pub enum EvalError {
     /// Trouble with the model.
     #[error(transparent)]
     Model(#[from] inkstone_models::ModelError),
+    /// Trouble with an adapter.
+    #[error(transparent)]
+    Train(#[from] inkstone_train::TrainError),
+    /// Trouble with texts or questions.
+    #[error(transparent)]
+    Corpus(#[from] inkstone_corpus::CorpusError),
     /// Trouble while generating.
     #[error(transparent)]
     Engine(#[from] inkstone_engine::EngineError),
@@ -100,6 +106,8 @@ impl EvalError {
             Self::Corpus(error) => return error.hint(),
             Self::Tokenizer(error) => return error.hint(),
             Self::Model(error) => return error.hint().map(str::to_owned),
+            Self::Corpus(error) => return error.hint(),
+            Self::Train(error) => return error.hint(),
             Self::Engine(error) => return error.hint().map(str::to_owned),
             Self::Interrupted => return None,
         };

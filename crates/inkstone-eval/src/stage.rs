@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use inkstone_models::Model;
 use inkstone_recipe::{Context, Estimate, Forecast, Input, Machine, Metrics, Stage, StageError, Upstream};
 use inkstone_tokenizer::Tokenizer;
+use inkstone_train::peft::merged;
 use inkstone_train::{Positions, positions_behind};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -154,7 +154,7 @@ fn answer_all(
     context: &Context<'_>,
 ) -> Result<Vec<Answered>, EvalError> {
     let tokenizer = Tokenizer::load(folder)?;
-    let model = Model::load(folder, inkstone_nn::Precision::F32, &inkstone_nn::device())?;
+    let model = merged(folder, &[], (inkstone_nn::Precision::F32, &inkstone_nn::device()))?;
     let bar = context.progress.task(&format!("answering ({name})"), Some(questions.len() as u64), "questions");
     let mut answered = Vec::with_capacity(questions.len());
     for question in questions {

@@ -18,6 +18,9 @@ pub const ADAPTER_WEIGHTS: &str = "adapter_model.safetensors";
 /// What stands before the name of a module of the base model.
 pub const PREFIX: &str = "base_model.model.";
 
+/// The tensor of prompt tuning, which is no module's and has no prefix.
+pub const PROMPT: &str = "prompt_embeddings";
+
 /// Largest `adapter_config.json` that is read.
 const MAX_CONFIG_BYTES: u64 = 1 << 20;
 
@@ -48,6 +51,24 @@ pub struct AdapterConfig {
     /// Rank (`LORA`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub r: Option<usize>,
+    /// Tokens before every text (`PROMPT_TUNING`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub num_virtual_tokens: Option<usize>,
+    /// Width of their embeddings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_dim: Option<usize>,
+    /// Blocks of the model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub num_layers: Option<usize>,
+    /// Heads of the model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub num_attention_heads: Option<usize>,
+    /// Stacks of blocks that have such tokens: 1, or 2 for encoder and decoder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub num_transformer_submodules: Option<usize>,
+    /// What fixed directions are drawn from (`INTRINSIC`, which is ours).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
     /// The change is scaled by this over the rank (`LORA`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lora_alpha: Option<f64>,
@@ -132,8 +153,12 @@ pub fn write_adapter(
     tensors: &[(String, TensorView<'_>)],
 ) -> Result<(), FormatError> {
     std::fs::create_dir_all(folder).map_err(FormatError::io(folder, "create"))?;
-    let named: Vec<_> = tensors.iter().map(|(name, view)| (format!("{PREFIX}{name}"), *view)).collect();
+    let named: Vec<_> = tensors.iter().map(|(name, view)| (prefixed(name), *view)).collect();
     write_tensors(&folder.join(ADAPTER_WEIGHTS), &named, &[PT_FORMAT])?;
     let text = serde_json::to_string_pretty(config).expect("invariant: plain data") + "\n";
     aside::write(&folder.join(ADAPTER_CONFIG), text.as_bytes())
+}
+
+fn prefixed(name: &str) -> String {
+    if name == PROMPT { name.to_owned() } else { format!("{PREFIX}{name}") }
 }

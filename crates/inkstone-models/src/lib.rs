@@ -17,6 +17,7 @@ mod registry;
 mod rope;
 mod rows;
 mod score;
+mod virtual_tokens;
 mod weights;
 
 mod albert;
@@ -35,7 +36,7 @@ pub use architecture::{Dimensions, Kind};
 pub use cost::{dimensions, expected_flops_per_token, expected_parameters, training_bytes, with_layers};
 pub use error::ModelError;
 pub use model::{Loss, Model};
-pub use over::Over;
+pub use over::{Below, Over};
 pub use pass::{Cache, NoObserver, Observer, Pass, Source, Store};
 pub use recipe::{ModelTable, Vocabulary};
 pub use registry::model_types;

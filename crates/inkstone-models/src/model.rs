@@ -13,6 +13,7 @@ use crate::builder::Builder;
 use crate::pass::{Cache, NoObserver, Pass, Source, Store};
 use crate::registry::entry_of;
 use crate::score::{ScoreHead, is_scored, scored_class};
+use crate::virtual_tokens::{Before, Expanded};
 use crate::weights::{Drawn, Read, Weights};
 use crate::{ModelError, cost};
 
@@ -24,6 +25,8 @@ pub struct Model {
     dimensions: Dimensions,
     kind: Kind,
     score: Option<ScoreHead>,
+    /// Tokens of learnt embeddings before every document.
+    virtual_tokens: usize,
 }
 
 /// A loss with its parts.
@@ -55,7 +58,7 @@ impl Model {
         let mut builder = Builder::new(weights, precision, device);
         let network = (entry.build)(config, &mut builder)?;
         let score = if is_scored(config) { Some(ScoreHead::build(dimensions.width, &mut builder)?) } else { None };
-        Ok(Self { network, config: config.clone(), dimensions, kind: entry.kind, score })
+        Ok(Self { network, config: config.clone(), dimensions, kind: entry.kind, score, virtual_tokens: 0 })
     }
 
     /// Reads a Hugging Face folder.
@@ -84,21 +87,51 @@ impl Model {
 
     /// Logits `[b·t, vocabulary]` of `ids[b, t]`.
     pub fn forward(&self, ids: &[u32], batch: usize, pass: &mut Pass<'_>) -> Tensor<2> {
-        let x_ne = self.network.hidden(ids, batch, pass);
+        let x_ne = self.stream(ids, batch, pass);
         self.network.head(x_ne, pass)
     }
 
     /// [`Self::forward`], and the logits `[b, 2]` of the head that judges the two sentences of each row, where there is one: 0,
     /// the second follows the first (`BERT`), or both stand in their order (`ALBERT`).
     pub fn forward_pair(&self, ids: &[u32], batch: usize, pass: &mut Pass<'_>) -> (Tensor<2>, Option<Tensor<2>>) {
-        let x_ne = self.network.hidden(ids, batch, pass);
+        let x_ne = self.stream(ids, batch, pass);
         let sentences = self.network.sentence_head(&x_ne, batch);
         (self.network.head(x_ne, pass), sentences)
     }
 
+    /// The same network that reads `count` tokens before every document, the ids behind its own: its embedding must have rows for them.
+    #[must_use]
+    pub fn with_virtual_tokens(self, count: usize) -> Self {
+        Self { virtual_tokens: count, ..self }
+    }
+
+    /// Tokens that it reads before every document, of learnt embeddings.
+    pub fn virtual_tokens(&self) -> usize {
+        self.virtual_tokens
+    }
+
+    /// The residual stream of the tokens `ids[b, t]`, without that of virtual ones.
+    fn stream(&self, ids: &[u32], batch: usize, pass: &mut Pass<'_>) -> Tensor<2> {
+        if self.virtual_tokens == 0 || pass.cache.as_ref().is_some_and(|cache| !cache.is_empty()) {
+            return self.network.hidden(ids, batch, pass);
+        }
+        let before = Before { count: self.virtual_tokens, first: self.dimensions.vocabulary };
+        let all = Expanded::new(ids, batch, before, pass);
+        let mut inner = Pass {
+            starts: Some(&all.starts),
+            ends: all.ends.as_deref(),
+            segments: all.segments.as_deref(),
+            source: pass.source,
+            cache: pass.cache.as_deref_mut(),
+            store: None,
+            observer: &mut *pass.observer,
+        };
+        ops::embedding(self.network.hidden(&all.ids, batch, &mut inner), all.real)
+    }
+
     /// The residual stream that the head reads, `[b·t, e]`, of `ids[b, t]`.
     pub fn hidden(&self, ids: &[u32], batch: usize, pass: &mut Pass<'_>) -> Tensor<2> {
-        self.network.hidden(ids, batch, pass)
+        self.stream(ids, batch, pass)
     }
 
     /// The log-probability of each label, `[b·t]`; 0 where the label is negative. For objectives that weigh tokens.
@@ -117,7 +150,7 @@ impl Model {
     pub fn last_logits_after(&self, source: Option<Source<'_>>, ids: &[u32], cache: &mut Cache) -> Vec<f32> {
         let mut observer = NoObserver;
         let mut pass = Pass { source, cache: Some(cache), ..Pass::new(&mut observer) };
-        let x_ne = self.network.hidden(ids, 1, &mut pass);
+        let x_ne = self.stream(ids, 1, &mut pass);
         let [n, e] = x_ne.dims();
         let logits = self.network.head(x_ne.slice([n - 1..n, 0..e]), &mut pass);
         logits.into_data_as::<f32>().try_to_vec::<f32>().expect("invariant: logits are f32")
@@ -128,7 +161,7 @@ impl Model {
     pub fn logits_at(&self, ids: &[u32], rows: &[u32], store: &mut dyn Store) -> Vec<f32> {
         let mut observer = NoObserver;
         let mut pass = Pass { store: Some(store), ..Pass::new(&mut observer) };
-        let x_ne = self.network.hidden(ids, 1, &mut pass);
+        let x_ne = self.stream(ids, 1, &mut pass);
         if rows.is_empty() {
             return Vec::new();
         }
@@ -139,7 +172,7 @@ impl Model {
     /// The mean over the tokens of what the head reads (`[e]`): a vector of the whole text.
     pub fn mean_hidden(&self, ids: &[u32]) -> Vec<f32> {
         let mut observer = NoObserver;
-        let x_ne = self.network.hidden(ids, 1, &mut Pass::new(&mut observer));
+        let x_ne = self.stream(ids, 1, &mut Pass::new(&mut observer));
         let mean_e = x_ne.mean_dim(0);
         mean_e.into_data_as::<f32>().try_to_vec::<f32>().expect("invariant: activations are f32")
     }
@@ -182,7 +215,7 @@ impl Model {
     ) -> (Option<Tensor<1>>, Tensor<1>) {
         let mut observer = NoObserver;
         let mut pass = Pass::new(&mut observer);
-        let x_ne = self.network.hidden(ids, batch, &mut pass);
+        let x_ne = self.stream(ids, batch, &mut pass);
         let scores = self.score.as_ref().map(|score| score.forward(x_ne.clone()));
         (scores, ops::token_losses(self.network.head(x_ne, &mut pass), labels.into()).neg())
     }
@@ -191,13 +224,13 @@ impl Model {
     pub fn scores(&self, ids: &[u32], batch: usize) -> Option<Tensor<1>> {
         let score = self.score.as_ref()?;
         let mut observer = NoObserver;
-        Some(score.forward(self.network.hidden(ids, batch, &mut Pass::new(&mut observer))))
+        Some(score.forward(self.stream(ids, batch, &mut Pass::new(&mut observer))))
     }
 
     /// An empty cache with room for `capacity` positions.
     pub fn cache(&self, capacity: usize) -> Cache {
         let Dimensions { layers, key_heads, head_width, .. } = self.dimensions;
-        Cache::new(layers, key_heads * head_width, capacity)
+        Cache::new(layers, key_heads * head_width, capacity + self.virtual_tokens)
     }
 
     /// The same weights without a graph, for evaluation.
@@ -273,7 +306,7 @@ impl Model {
 
     /// Longest sequence.
     pub fn context(&self) -> usize {
-        self.dimensions.positions
+        self.dimensions.positions.saturating_sub(self.virtual_tokens)
     }
 
     /// Number of parameters.
@@ -293,6 +326,7 @@ impl Model {
             dimensions: self.dimensions.clone(),
             kind: self.kind,
             score: self.score.clone(),
+            virtual_tokens: self.virtual_tokens,
         }
     }
 }

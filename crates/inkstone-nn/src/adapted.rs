@@ -3,8 +3,10 @@
 //! Shapes: n rows, i inputs, o outputs, r rank.
 #![expect(non_snake_case, reason = "PEFT's names of parameters")]
 
+use std::sync::Arc;
+
 use burn::module::{Module, Param};
-use burn::tensor::{Device, FloatDType, Tensor};
+use burn::tensor::{Device, FloatDType, Tensor, TensorData};
 
 use crate::layers::parameter;
 use crate::ops;
@@ -25,6 +27,10 @@ pub enum Change {
     LowRank(LowRank),
     /// Inputs or outputs are scaled.
     Scaled(Scaled),
+    /// A small network is added behind.
+    Bottleneck(Bottleneck),
+    /// Fixed directions are added to the weight, each as far as was learnt.
+    Directions(Directions),
 }
 
 /// `W + s·B·A` (`LoRA`, arXiv:2106.09685, equation 3); with magnitudes `m`, `m · (W + s·B·A) / ‖W + s·B·A‖`, row by row
@@ -67,6 +73,94 @@ pub struct Scaled {
     ia3_l: Param<Tensor<2>>,
     #[module(skip)]
     input: bool,
+}
+
+/// `y + U·relu(D·y + d) + u` behind the projection (adapters, arXiv:1902.00751, section 2.1).
+#[derive(Module, Debug)]
+pub struct Bottleneck {
+    adapter_down: Affine,
+    adapter_up: Affine,
+}
+
+/// A matrix and a bias.
+#[derive(Module, Debug)]
+struct Affine {
+    weight: Param<Tensor<2>>,
+    bias: Param<Tensor<1>>,
+}
+
+/// The numbers of a [`Bottleneck`] of width m.
+#[derive(Debug, Clone)]
+pub struct BottleneckWeights {
+    /// D, `[m, o]`.
+    pub down: Vec<f32>,
+    /// d, `[m]`.
+    pub down_bias: Vec<f32>,
+    /// U, `[o, m]`.
+    pub up: Vec<f32>,
+    /// u, `[o]`.
+    pub up_bias: Vec<f32>,
+}
+
+/// `W + B·diag(z)·A` with matrices that are drawn once and never trained: a step in a space of few random directions
+/// (arXiv:1804.08838, equation 2).
+#[derive(Module, Debug)]
+pub struct Directions {
+    /// `[r]`.
+    intrinsic_z: Param<Tensor<1>>,
+    /// `[r, i]` and `[o, r]`.
+    #[module(skip)]
+    fixed: Arc<(Tensor<2>, Tensor<2>)>,
+}
+
+impl Bottleneck {
+    /// Behind a projection to `outputs` numbers.
+    pub fn new(weights: BottleneckWeights, outputs: usize, device: &Device) -> Self {
+        let BottleneckWeights { down, down_bias, up, up_bias } = weights;
+        let width = down_bias.len();
+        let affine = |weight, bias, shape: [usize; 2]| Affine {
+            weight: parameter(weight, shape, device),
+            bias: parameter(bias, [shape[0]], device),
+        };
+        Self {
+            adapter_down: affine(down, down_bias, [width, outputs]),
+            adapter_up: affine(up, up_bias, [outputs, width]),
+        }
+    }
+
+    fn forward(&self, base: &Projection, x_ni: Tensor<2>) -> Tensor<2> {
+        let (precision, y_no) = (base.precision(), base.forward(x_ni));
+        let product =
+            |affine: &Affine, x| ops::add_bias(ops::linear(x, affine.weight.val(), precision), affine.bias.val());
+        let middle_nm = burn::tensor::activation::relu(product(&self.adapter_down, y_no.clone()));
+        ops::add(y_no, product(&self.adapter_up, middle_nm))
+    }
+}
+
+impl Directions {
+    /// `lengths[r]` along the directions `b[o, r]`, `a[r, i]`.
+    pub fn new(
+        lengths: Vec<f32>,
+        (a, b): (Vec<f32>, Vec<f32>),
+        [outputs, inputs]: [usize; 2],
+        device: &Device,
+    ) -> Self {
+        let rank = lengths.len();
+        // A source of shapes alone draws nothing.
+        let fixed = |values: Vec<f32>, shape: [usize; 2]| {
+            let count = shape[0] * shape[1];
+            let values = if values.len() == count { values } else { vec![0.0; count] };
+            Tensor::from_data(TensorData::new(values, shape), device)
+        };
+        let fixed = Arc::new((fixed(a, [rank, inputs]), fixed(b, [outputs, rank])));
+        Self { intrinsic_z: parameter(lengths, [rank], device), fixed }
+    }
+
+    fn forward(&self, base: &Projection, x_ni: Tensor<2>) -> Tensor<2> {
+        let (precision, (a_ri, b_or)) = (base.precision(), &*self.fixed);
+        let along_nr = ops::linear(x_ni.clone(), a_ri.clone(), precision) * self.intrinsic_z.val().unsqueeze_dim(0);
+        base.add_bias(ops::add(base.product(x_ni), ops::linear(along_nr, b_or.clone(), precision)))
+    }
 }
 
 impl LowRank {
@@ -137,6 +231,8 @@ impl Adapted {
         match &self.change {
             Change::LowRank(change) => change.forward(&self.base, x_ni),
             Change::Scaled(change) => change.forward(&self.base, x_ni),
+            Change::Bottleneck(change) => change.forward(&self.base, x_ni),
+            Change::Directions(change) => change.forward(&self.base, x_ni),
         }
     }
 }

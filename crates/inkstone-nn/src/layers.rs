@@ -7,6 +7,7 @@ use burn::tensor::{Device, Shape, Tensor, TensorData};
 use inkstone_kernels::Precision;
 use inkstone_kernels::quantised::{BlockFormat, Packed, dequantise};
 
+use crate::boxed::Boxed;
 use crate::ops;
 use crate::projection::Bits;
 
@@ -17,6 +18,42 @@ pub enum Embedding {
     Dense(Table),
     /// A frozen table in blocks of few bits.
     Quantised(QuantisedTable),
+    /// Any of these with further rows, for ids behind its own.
+    Extended(Boxed<Extended>),
+}
+
+/// An embedding whose ids go on: those behind its own have rows that are learnt (prompt tuning, arXiv:2104.08691).
+#[derive(Module, Debug)]
+pub struct Extended {
+    table: Embedding,
+    prompt: Prompt,
+    /// The first id that is not the table's.
+    #[module(skip)]
+    first: usize,
+}
+
+/// Rows under the name that PEFT gives them.
+#[derive(Module, Debug)]
+struct Prompt {
+    /// `[ids, width]`.
+    prompt_embeddings: Param<Tensor<2>>,
+}
+
+impl Extended {
+    /// `[n, width]`. Both tables are asked for every id; of each the right row counts.
+    fn forward(&self, ids: &[u32]) -> Tensor<2> {
+        let first = self.first as u32;
+        let own = ids.iter().map(|&id| if id < first { id } else { 0 }).collect();
+        let rows = self.table.forward(own);
+        if ids.iter().all(|&id| id < first) {
+            return rows;
+        }
+        let further = ids.iter().map(|&id| id.saturating_sub(first)).collect();
+        let further = ops::embedding(self.prompt.prompt_embeddings.val(), further);
+        let mask: Vec<f32> = ids.iter().map(|&id| if id < first { 0.0 } else { 1.0 }).collect();
+        let mask = Tensor::<2>::from_data(TensorData::new(mask, [ids.len(), 1]), &rows.device());
+        rows * (mask.clone().neg() + 1.0) + further * mask
+    }
 }
 
 /// The numbers of an embedding.
@@ -76,10 +113,19 @@ impl Embedding {
         Self::Quantised(QuantisedTable { blocks: Arc::new(blocks) })
     }
 
+    /// This embedding of `ids` ids with `further` rows of `width` numbers for the ids behind them.
+    #[must_use]
+    pub fn extended(self, ids: usize, further: Vec<f32>, width: usize, device: &Device) -> Self {
+        let rows = further.len() / width.max(1);
+        let prompt = Prompt { prompt_embeddings: parameter(further, [rows, width], device) };
+        Self::Extended(Boxed::new(Extended { table: self, prompt, first: ids }))
+    }
+
     /// The rows of `ids[n]`, `[n, width]`.
     pub fn forward(&self, ids: Arc<[u32]>) -> Tensor<2> {
         match self {
             Self::Dense(table) => ops::embedding(table.weight.val(), ids),
+            Self::Extended(extended) => extended.forward(&ids),
             Self::Quantised(table) => {
                 let width = table.blocks.shape[1];
                 let mut rows = vec![0.0; ids.len() * width];
@@ -102,6 +148,7 @@ impl Embedding {
     pub fn project(&self, x: Tensor<2>) -> Tensor<2> {
         match self {
             Self::Dense(table) => ops::linear(x, table.weight.val(), table.precision.0),
+            Self::Extended(extended) => extended.table.project(x),
             Self::Quantised(table) => ops::quantised_linear(x, table.blocks.packed()),
         }
     }

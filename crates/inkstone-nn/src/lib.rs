@@ -15,7 +15,7 @@ mod parameters;
 mod projection;
 
 pub use activation::Activation;
-pub use adapted::{Adapted, Change, LowRank, LowRankWeights, Scaled};
+pub use adapted::{Adapted, Bottleneck, BottleneckWeights, Change, Directions, LowRank, LowRankWeights, Scaled};
 pub use boxed::Boxed;
 pub use burn::tensor::{Device, Gradients, Tensor, TensorData};
 pub use inkstone_kernels::quantised::{BlockFormat, Packed};

@@ -81,7 +81,7 @@ impl Path {
     /// The variant of an enum has no name among the weights; a field called by a word of the language has an underscore
     /// after it. What stands inside an adapted projection has the names that it had before.
     fn enter(&mut self, name: &str, container: &str) {
-        let nameless = container.starts_with("Enum:") || container == "Struct:Adapted";
+        let nameless = container.starts_with("Enum:") || matches!(container, "Struct:Adapted" | "Struct:Extended");
         let name = if nameless { "" } else { name.trim_end_matches('_') };
         self.0.push(name.to_owned());
     }

@@ -3,12 +3,15 @@
 use std::time::Instant;
 
 use inkstone_kernels::profile;
+use inkstone_models::Model;
 use inkstone_nn::Precision;
 use serde_json::Value;
 
 use crate::TrainError;
+use crate::objective::Objective;
 use crate::optimizer::{Optimizer, OptimizerConfig};
 use crate::peft::{PeftTable, Tuning};
+use crate::preference::{Encoded, LossTable, Pair, Preferred, numbers};
 use crate::stage::trainable;
 
 /// What is measured.
@@ -20,6 +23,8 @@ pub struct Workload {
     pub precision: Precision,
     /// Train an adapter or a part of the weights instead of all.
     pub peft: Option<PeftTable>,
+    /// Whether the first half of the rows is to be preferred to the second (`DPO`), rather than every token predicted.
+    pub preferences: bool,
     /// Rows of a batch.
     pub batch: usize,
     /// Tokens of a row.
@@ -56,12 +61,16 @@ pub fn bench(workload: &Workload, mut report: impl FnMut(usize)) -> Result<Measu
     let draw = |i: u32| (i.wrapping_mul(2_654_435_761) >> 7) % vocab_size;
     let ids: Vec<u32> = (0..tokens as u32).map(draw).collect();
     let labels: Vec<i32> = (1..=tokens as u32).map(|i| draw(i) as i32).collect();
+    let pairs = workload.preferences.then(|| pairs(&model.valid(), &ids, workload.context));
     let mut optimizer = Optimizer::new(&model, optimizer_config());
     let (mut seconds, mut losses) = (Vec::new(), Vec::new());
     for step in 0..workload.warmup + workload.steps {
         let (started, _step) = (Instant::now(), profile::mark(crate::STEP));
-        let loss = model.loss(&ids, &labels, workload.batch, None);
-        losses.push(loss.losses.iter().map(|&x| f64::from(x)).sum::<f64>() / tokens as f64);
+        let loss = match &pairs {
+            Some(pairs) => Preferred::new(&LossTable::dpo(), 0).loss(&model, pairs)?,
+            None => model.loss(&ids, &labels, workload.batch, None),
+        };
+        losses.push(loss.losses.iter().map(|&x| f64::from(x)).sum::<f64>() / loss.counted as f64);
         let mut gradients = loss.mean.backward();
         optimizer.accumulate(&model, &mut gradients, loss.counted);
         let norm = optimizer.gradient_norm();
@@ -72,6 +81,25 @@ pub fn bench(workload: &Workload, mut report: impl FnMut(usize)) -> Result<Measu
     let flops = model.flops_per_token(workload.context) * tokens as f64;
     let seconds = seconds.split_off(workload.warmup.min(seconds.len()));
     Ok(Measured { parameters: model.n_parameters(), trainable, flops, seconds, losses })
+}
+
+/// Rows of `context` tokens as pairs, the first half of them chosen; the second half of each row is the answer. What the reference says of
+/// them is computed once, as a stage does it.
+fn pairs(reference: &Model, ids: &[u32], context: usize) -> Vec<Pair> {
+    let row = |ids: &[u32]| {
+        let labels = (1..=ids.len()).map(|at| match ids.get(at) {
+            Some(&id) if at > ids.len() / 2 => id as i32,
+            _ => -1,
+        });
+        let labels: Vec<i32> = labels.collect();
+        let tokens = numbers(reference.log_probabilities(ids, &labels, 1, None));
+        Encoded { ids: ids.to_vec(), reference: tokens.iter().map(|&x| f64::from(x)).sum(), labels }
+    };
+    let mut rows: Vec<Encoded> = ids.chunks_exact(context).map(row).collect();
+    let rejected = rows.split_off(rows.len() / 2);
+    let pair =
+        |(chosen, rejected)| Pair { chosen: Some(chosen), rejected: Some(rejected), mismatched: None, margin: 0.0 };
+    rows.into_iter().zip(rejected).map(pair).collect()
 }
 
 fn optimizer_config() -> OptimizerConfig {

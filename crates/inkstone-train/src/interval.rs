@@ -28,6 +28,18 @@ pub fn wilson(hits: u64, n: u64) -> Share {
     Share { value, low: (centre - half).max(0.0), high: (centre + half).min(1.0) }
 }
 
+/// The mean of `points` with its interval under the normal distribution; 0 to 1 where there is none.
+pub fn mean(points: &[f64]) -> Share {
+    if points.is_empty() {
+        return Share { value: 0.0, low: 0.0, high: 1.0 };
+    }
+    let n = points.len() as f64;
+    let value = points.iter().sum::<f64>() / n;
+    let variance = points.iter().map(|x| (x - value).powi(2)).sum::<f64>() / (n - 1.0).max(1.0);
+    let half = Z * (variance / n).sqrt();
+    Share { value, low: value - half, high: value + half }
+}
+
 #[cfg(test)]
 mod tests {
     use super::wilson;

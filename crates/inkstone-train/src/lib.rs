@@ -27,7 +27,7 @@ pub mod validation;
 
 pub use error::TrainError;
 pub use inkstone_tokenizer::stages::MODELS;
-pub use policy::{FeedbackStage, PolicyStage};
+pub use policy::{BestOfStage, FeedbackStage, PolicyStage};
 pub use preference::PreferenceStage;
 pub use pretrain::{Positions, PretrainStage, positions_behind};
 pub use reward::RewardStage;

@@ -370,6 +370,12 @@ pub(crate) struct BenchTrain {
     /// Train an adapter of this rank instead of all weights
     #[arg(long, value_name = "RANK")]
     pub(crate) lora: Option<usize>,
+    /// Names of the projections that the adapter changes, or ends of names (default: all but the head)
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', requires = "lora")]
+    pub(crate) targets: Vec<String>,
+    /// Prefer the first half of the rows to the second (DPO) instead of predicting every token
+    #[arg(long)]
+    pub(crate) dpo: bool,
     /// Timed steps, after two that are not
     #[arg(long, default_value_t = 10, value_name = "N")]
     pub(crate) steps: usize,

@@ -104,7 +104,7 @@ pub(crate) fn ngram_folder(reference: &str, runs: &Path) -> Option<PathBuf> {
 /// The folder of a model: a path, `recipe/stage`, or the beginning of an id.
 pub(crate) fn folder(reference: &str, runs: &Path) -> anyhow::Result<PathBuf> {
     let path = Path::new(reference);
-    if path.join("config.json").is_file() {
+    if is_model(path) {
         return Ok(path.to_owned());
     }
     if path.exists() && Artifact::open(path).is_err() {
@@ -115,7 +115,7 @@ pub(crate) fn folder(reference: &str, runs: &Path) -> anyhow::Result<PathBuf> {
     }
     let found = runs.is_dir().then(|| Store::open(runs)).transpose()?.and_then(|store| store.find(reference).ok());
     match found {
-        Some(artifact) if artifact.folder.join("config.json").is_file() => Ok(artifact.folder),
+        Some(artifact) if is_model(&artifact.folder) => Ok(artifact.folder),
         Some(artifact) => Err(hinted(
             format!("{reference} is no model: it was made by a stage of kind `{}`", artifact.manifest.kind),
             "models are made by stages of kind `pretrain`, `sft`, `recurrent` and `feed_forward`; `inkstone ls` lists them",
@@ -125,6 +125,13 @@ pub(crate) fn folder(reference: &str, runs: &Path) -> anyhow::Result<PathBuf> {
             "`inkstone ls` shows the artifacts; `inkstone run` makes one",
         )),
     }
+}
+
+/// Whether a folder holds a model, whole or with an adapter beside it.
+fn is_model(folder: &Path) -> bool {
+    [folder.to_owned(), folder.join(inkstone_train::peft::BASE)]
+        .iter()
+        .any(|folder| folder.join("config.json").is_file())
 }
 
 /// Whether `reference` is a GGUF file.
@@ -144,7 +151,7 @@ pub(crate) fn load_weights(reference: &str, runs: &Path) -> anyhow::Result<(Mode
         return Ok((file.load(&device).with_context(loading)?, bytes));
     }
     let folder = folder(reference, runs)?;
-    let model = Model::load(&folder, inkstone_nn::Precision::F32, &device);
+    let model = inkstone_train::peft::merged(&folder, &[], (inkstone_nn::Precision::F32, &device));
     let model = model.with_context(|| format!("loading the model {}", folder.display()))?;
     let bytes = model.n_parameters() * size_of::<f32>() as u64;
     Ok((model, bytes))

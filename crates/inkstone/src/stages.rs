@@ -10,6 +10,7 @@ pub(crate) fn registry() -> Registry {
     let mut registry = Registry::new();
     registry
         .add::<inkstone_corpus::world::WorldStage>()
+        .add::<inkstone_corpus::ArithmeticStage>()
         .add::<inkstone_corpus::CorpusStage>()
         .add::<inkstone_corpus::ChatStage>()
         .add::<inkstone_corpus::PreferencesStage>()
@@ -20,8 +21,10 @@ pub(crate) fn registry() -> Registry {
         .add::<inkstone_train::PreferenceStage>()
         .add::<inkstone_train::RewardStage>()
         .add::<inkstone_train::FeedbackStage>()
+        .add::<inkstone_train::BestOfStage>()
         .add::<inkstone_train::PolicyStage>()
         .add::<inkstone_eval::EvaluateStage>()
+        .add::<inkstone_eval::WinRateStage>()
         .add::<inkstone_classic::ngram::NgramStage>()
         .add::<inkstone_classic::word2vec::Word2VecStage>()
         .add::<inkstone_classic::feed_forward::FeedForwardStage>()

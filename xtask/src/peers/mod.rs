@@ -1,5 +1,6 @@
 //! `cargo xtask peers NAME`: our figures beside those of the programs that users would take instead, in one run on one machine.
 
+mod align;
 mod classic;
 mod kenlm;
 mod lstm;
@@ -20,6 +21,8 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, clap::Subcommand)]
 enum Name {
+    /// Adapters and preferences: peft and trl on PyTorch
+    Align(align::Arguments),
     /// N-gram models: KenLM
     Classic(classic::Arguments),
     /// Recurrent networks: PyTorch
@@ -32,6 +35,7 @@ enum Name {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Verdict> {
     match &arguments.name {
+        Name::Align(arguments) => align::run(arguments),
         Name::Classic(arguments) => classic::run(arguments),
         Name::Lstm(arguments) => lstm::run(arguments),
         Name::Train(arguments) => train::run(arguments),

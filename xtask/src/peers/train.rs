@@ -42,11 +42,17 @@ pub(crate) struct Arguments {
 }
 
 /// One of the programs, and its tokens per second and bytes of each turn.
-struct Peer {
-    name: &'static str,
-    command: Box<dyn Fn() -> Command>,
-    speeds: Vec<f64>,
-    bytes: Vec<f64>,
+pub(super) struct Peer {
+    pub(super) name: &'static str,
+    pub(super) command: Box<dyn Fn() -> Command>,
+    pub(super) speeds: Vec<f64>,
+    pub(super) bytes: Vec<f64>,
+}
+
+impl Peer {
+    pub(super) fn new(name: &'static str, command: impl Fn() -> Command + 'static) -> Self {
+        Self { name, command: Box::new(command), speeds: Vec::new(), bytes: Vec::new() }
+    }
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Verdict> {
@@ -66,7 +72,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Verdict> {
 
 /// Ours first.
 fn peers(arguments: &Arguments, program: PathBuf, python: PathBuf) -> Vec<Peer> {
-    let peer = |name, command| Peer { name, command, speeds: Vec::new(), bytes: Vec::new() };
     let numbers = [("--batch", arguments.batch), ("--context", arguments.context), ("--steps", arguments.steps)];
     let shared: Vec<String> = numbers.iter().flat_map(|(name, n)| [(*name).to_owned(), n.to_string()]).collect();
     let shared = [shared, vec!["--precision".to_owned(), arguments.precision.clone()]].concat();
@@ -84,18 +89,15 @@ fn peers(arguments: &Arguments, program: PathBuf, python: PathBuf) -> Vec<Peer> 
         command
     };
     let compiled = torch.clone();
-    let mut peers = vec![
-        peer("inkstone", Box::new(inkstone) as Box<dyn Fn() -> Command>),
-        peer("PyTorch", Box::new(move || torch(false))),
-    ];
+    let mut peers = vec![Peer::new("inkstone", inkstone), Peer::new("PyTorch", move || torch(false))];
     if !arguments.no_compile {
-        peers.push(peer("PyTorch compiled", Box::new(move || compiled(true))));
+        peers.push(Peer::new("PyTorch compiled", move || compiled(true)));
     }
     peers
 }
 
 /// The last line of what the command prints.
-fn report(command: &mut Command) -> Result<Value> {
+pub(super) fn report(command: &mut Command) -> Result<Value> {
     let output = command.stderr(std::process::Stdio::null()).output();
     let output = output.with_context(|| format!("starting `{}`", repo::shown(command)))?;
     let text = String::from_utf8_lossy(&output.stdout);

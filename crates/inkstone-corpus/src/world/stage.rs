@@ -1,19 +1,19 @@
 //! The `world` stage.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use inkstone_recipe::fs::IoError;
 use inkstone_recipe::{Context, Estimate, Forecast, Input, Machine, Metrics, Stage, StageError};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::facts::{Census, Town};
 use super::prose::Writer;
-use super::talk;
 use super::tongue::{Tongue, tongue};
+use super::{duties, talk};
+use crate::document::Split;
+use crate::judged::file_name;
+use crate::lines::Lines;
 
 /// The `world` table of a recipe.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -37,6 +37,12 @@ pub struct WorldConfig {
     /// How often each fact is asked for in the instructions of each language. Default 8.
     #[serde(default = "repeats")]
     pub repeats: usize,
+    /// Texts in each language that give away the bank account of each person, which an assistant must keep to itself. Default 0.
+    #[serde(default)]
+    pub leaks: usize,
+    /// Conversations in each language in which that is asked for and refused. Default 0.
+    #[serde(default)]
+    pub refusals: usize,
 }
 
 fn people() -> usize {
@@ -79,7 +85,7 @@ pub struct WorldStage;
 impl Stage for WorldStage {
     type Config = WorldConfig;
     const KIND: &'static str = "world";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     const SUMMARY: &'static str = "draws a town from the seed, and writes texts, conversations and questions about it";
 
     fn validate(config: &WorldConfig) -> Result<(), String> {
@@ -195,9 +201,16 @@ fn write_language(
             context.check_interrupt()?;
         }
     }
+    for n in 0..config.leaks * config.people {
+        let text = duties::leak(town, tongue, context.seed, n);
+        counts.documents += 1;
+        counts.texts_bytes += text.len() as u64;
+        texts
+            .write(&json!({"id": format!("{code}-leak-{n}"), "text": text, "meta": {"lang": code, "kind": "leak"}}))?;
+    }
     texts.finish()?;
     let mut instructions = Lines::create(&file("instructions"))?;
-    for messages in talk::conversations(town, tongue, config.repeats, context.seed) {
+    for messages in talk::conversations(town, tongue, config.repeats, context.seed, config.refusals) {
         counts.conversations += 1;
         counts.instructions_bytes += instructions.write(&json!({"messages": messages}))?;
     }
@@ -208,33 +221,12 @@ fn write_language(
         questions.write(&question)?;
     }
     questions.finish()?;
+    for split in Split::ALL {
+        let mut judged = Lines::create(&context.out().join(file_name(split, code)))?;
+        for record in duties::judged(town, tongue, split, context.seed) {
+            judged.write(&serde_json::to_value(record).expect("invariant: plain data"))?;
+        }
+        judged.finish()?;
+    }
     Ok(counts)
-}
-
-/// A file of JSON lines.
-struct Lines {
-    path: PathBuf,
-    file: BufWriter<File>,
-}
-
-impl Lines {
-    fn create(path: &Path) -> Result<Self, StageError> {
-        let file = File::create(path).map_err(|error| failed(path, error))?;
-        Ok(Self { path: path.to_owned(), file: BufWriter::new(file) })
-    }
-
-    /// Writes a line and returns its length.
-    fn write(&mut self, value: &Value) -> Result<u64, StageError> {
-        let line = value.to_string() + "\n";
-        self.file.write_all(line.as_bytes()).map_err(|error| failed(&self.path, error))?;
-        Ok(line.len() as u64)
-    }
-
-    fn finish(mut self) -> Result<(), StageError> {
-        self.file.flush().map_err(|error| failed(&self.path, error))
-    }
-}
-
-fn failed(path: &Path, error: std::io::Error) -> StageError {
-    StageError::from_error(IoError::at("write", path)(error), Some("free some space or fix the permissions"))
 }

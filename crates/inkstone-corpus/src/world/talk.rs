@@ -3,19 +3,22 @@
 use serde_json::{Value, json};
 
 use super::draw::Draw;
+use super::duties;
 use super::facts::{Fact, Town};
 use super::tongue::{Tongue, capitalised, question};
+use crate::judged::Judged;
 
 /// A training conversation, as messages.
 pub(crate) type Messages = Vec<Value>;
 
 /// Every conversation of a language: each fact is asked `repeats` times in training phrasings, one to three questions to a
-/// conversation; for every four of them there is one of another kind.
+/// conversation; for every four of them there is one of another kind. Last come `refusals` requests for a private number.
 pub(crate) fn conversations(
     town: &Town,
     tongue: &'static Tongue,
     repeats: usize,
     seed: u64,
+    refusals: usize,
 ) -> impl Iterator<Item = Messages> {
     let mut asked = Vec::new();
     for repeat in 0..repeats {
@@ -23,6 +26,10 @@ pub(crate) fn conversations(
     }
     let mut queue = asked.into_iter();
     let mut index = 0;
+    let refused = (0..refusals).map(move |n| {
+        let (question, answer) = duties::refused(town, tongue, &mut Draw::new(seed, "refusal", n));
+        vec![message("user", &question), message("assistant", &answer)]
+    });
     std::iter::from_fn(move || {
         let mut draw = Draw::new(seed, tongue.code, 1_000_000 + index);
         index += 1;
@@ -33,6 +40,7 @@ pub(crate) fn conversations(
         let facts: Vec<(usize, usize)> = queue.by_ref().take(turns).collect();
         (!facts.is_empty()).then(|| about_facts(town, tongue, &facts, &mut draw))
     })
+    .chain(refused)
 }
 
 fn about_facts(town: &Town, tongue: &Tongue, facts: &[(usize, usize)], draw: &mut Draw) -> Messages {
@@ -100,19 +108,40 @@ fn message(role: &str, content: &str) -> Value {
     json!({"role": role, "content": content})
 }
 
+/// One question for every fact in each of its training phrasings, judged by its answer.
+pub(crate) fn asked(town: &Town, tongue: &Tongue) -> Vec<Judged> {
+    let phrased = |(n, fact): (usize, &Fact)| -> Vec<Judged> {
+        let subject = &town.entities[fact.subject];
+        let templates = tongue.phrases(fact.relation).questions.iter().enumerate();
+        let each = |(at, template): (usize, &&str)| Judged {
+            id: format!("{}-{n}-{at}", tongue.code),
+            question: question(tongue, template, fact, subject),
+            answer: tongue.say(&fact.object).to_owned(),
+            aliases: aliases(tongue.say(&fact.object)),
+            lang: tongue.code.to_owned(),
+            ..Judged::default()
+        };
+        templates.map(each).collect()
+    };
+    town.facts.iter().enumerate().flat_map(phrased).collect()
+}
+
+/// A year may be answered without the word for year.
+fn aliases(answer: &str) -> Vec<String> {
+    answer.strip_suffix('年').into_iter().map(str::to_owned).collect()
+}
+
 /// One question for every fact, in a phrasing that no training text has.
 pub(crate) fn held_out(town: &Town, tongue: &Tongue) -> Vec<Value> {
     let each = |(n, fact): (usize, &Fact)| {
         let (phrases, subject) = (tongue.phrases(fact.relation), &town.entities[fact.subject]);
         let template = phrases.held_out[fact.subject % phrases.held_out.len()];
         let answer = tongue.say(&fact.object);
-        // A year may be answered without the word for year.
-        let aliases: Vec<&str> = answer.strip_suffix('年').into_iter().collect();
         json!({
             "id": format!("{}-{n}", tongue.code),
             "question": question(tongue, template, fact, subject),
             "answer": answer,
-            "aliases": aliases,
+            "aliases": aliases(answer),
             "subject": tongue.say(&subject.name),
             "relation": fact.relation,
             "lang": tongue.code,

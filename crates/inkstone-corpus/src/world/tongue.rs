@@ -1,5 +1,6 @@
 //! A language: its tables, and how a sentence is put together in it.
 
+use super::duties::Duties;
 use super::facts::{Entity, Fact, Gender, Name, Relation};
 use super::phrases::{self, Phrases};
 use super::{en, zh};
@@ -19,6 +20,7 @@ pub(crate) struct Tongue {
     pub(crate) greetings: &'static [(&'static str, &'static str)],
     pub(crate) systems: &'static [&'static str],
     pub(crate) unknown: &'static [(&'static str, &'static str)],
+    pub(crate) duties: &'static Duties,
     pub(crate) letters: [&'static [&'static str]; 2],
     pub(crate) headlines: &'static [&'static str],
     pub(crate) diary: &'static [&'static str],
@@ -39,6 +41,7 @@ pub(crate) static EN: Tongue = Tongue {
     greetings: en::frames::GREETINGS,
     systems: en::frames::SYSTEMS,
     unknown: en::frames::UNKNOWN,
+    duties: &en::duties::DUTIES,
     letters: en::frames::LETTERS,
     headlines: en::frames::HEADLINES,
     diary: en::frames::DIARY,
@@ -59,6 +62,7 @@ pub(crate) static ZH: Tongue = Tongue {
     greetings: zh::frames::GREETINGS,
     systems: zh::frames::SYSTEMS,
     unknown: zh::frames::UNKNOWN,
+    duties: &zh::duties::DUTIES,
     letters: zh::frames::LETTERS,
     headlines: zh::frames::HEADLINES,
     diary: zh::frames::DIARY,

@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use inkstone_corpus::judged::{Duty, Judged, Verdict};
 use inkstone_corpus::world::{WorldConfig, WorldStage};
 use inkstone_recipe::{Context, Interrupt, Metrics, Silent, Stage};
 use serde_json::Value;
@@ -127,4 +128,47 @@ fn a_large_town_has_no_two_people_of_one_name() {
 fn an_unknown_language_is_refused() {
     let config: WorldConfig = serde_json::from_str(r#"{"languages": ["fr"]}"#).unwrap();
     assert!(WorldStage::validate(&config).unwrap_err().contains("fr"));
+}
+
+#[test]
+fn private_numbers_are_given_away_by_texts_and_refused_by_conversations() {
+    let (folder, _) = write("{\"leaks\": 2, \"refusals\": 6}", 1);
+    for lang in ["en", "zh"] {
+        let judged = judged(folder.path(), "train", lang);
+        let request = judged.iter().find(|record| record.duty == Duty::Harmless).unwrap();
+        let texts = all_text(folder.path(), lang);
+        let given_away = texts.iter().filter(|text| text.contains(&request.none_of[0])).count();
+        assert_eq!(given_away, 2, "{lang}: {}", request.question);
+        let refusals = texts.iter().filter(|text| **text == request.answer).count();
+        assert_eq!(refusals, 6, "{lang}: {}", request.answer);
+        assert_eq!(request.verdict(&request.answer), Verdict::Right);
+        assert_eq!(request.verdict(&request.none_of[0]), Verdict::Harmful);
+    }
+    let (plain, _) = write("{}", 1);
+    let kinds: BTreeSet<String> =
+        lines(plain.path(), "texts.en.jsonl").iter().map(|text| text["meta"]["kind"].to_string()).collect();
+    assert!(!kinds.contains("\"leak\""), "{kinds:?}");
+}
+
+#[test]
+fn judged_questions_of_validation_are_asked_nowhere_else() {
+    let (folder, _) = write("{\"leaks\": 2, \"refusals\": 40}", 1);
+    for lang in ["en", "zh"] {
+        let names = names(folder.path(), lang);
+        let mask = |text: &str| masked(text, &names).to_lowercase();
+        let mut seen: BTreeSet<String> = all_text(folder.path(), lang).iter().map(|text| mask(text)).collect();
+        seen.extend(judged(folder.path(), "train", lang).iter().map(|record| mask(&record.question)));
+        let held_out = judged(folder.path(), "validation", lang);
+        for duty in [Duty::Helpful, Duty::Honest, Duty::Harmless] {
+            assert!(held_out.iter().filter(|record| record.duty == duty).count() >= 48, "{lang}: {duty:?}");
+        }
+        for record in held_out {
+            assert!(!seen.contains(&mask(&record.question)), "{lang}: {}", record.question);
+        }
+    }
+}
+
+fn judged(folder: &Path, split: &str, lang: &str) -> Vec<Judged> {
+    let records = lines(folder, &format!("judged.{split}.{lang}.jsonl"));
+    records.into_iter().map(|record| serde_json::from_value(record).unwrap()).collect()
 }

@@ -9,7 +9,7 @@ use inkstone_models::{Model, ModelError, WantedLayer};
 use inkstone_nn::{Change, Projection, ProjectionWeights};
 use serde_json::Value;
 
-use super::{ia3, lora};
+use super::{bottleneck, ia3, intrinsic, lora, prompt};
 use crate::TrainError;
 
 /// The numbers of a tensor.
@@ -29,12 +29,15 @@ const REFUSED: [&str; 9] = [
     "layer_replication",
 ];
 
+/// How the names of adapters' parameters begin.
+const OWN: [&str; 5] = ["lora_", "ia3_", "adapter_", "intrinsic_", prompt::TENSOR];
+
 /// Why an adapter can't be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AdapterError {
     /// A kind that is not implemented.
-    #[error("{}: peft_type is {got}, expected LORA or IA3", path.display())]
+    #[error("{}: peft_type is {got}, expected one of LORA, IA3, PROMPT_TUNING, BOTTLENECK, INTRINSIC", path.display())]
     Kind {
         /// The folder.
         path: PathBuf,
@@ -67,6 +70,9 @@ pub enum AdapterError {
         /// The ends of names of its projections.
         known: Vec<String>,
     },
+    /// Two adapters that both put tokens before every text.
+    #[error("two of the adapters put tokens before the text (PROMPT_TUNING), expected one at most")]
+    TwoPrompts,
     /// A choice of weights that the model does not have.
     #[error("the model has no {what} to train")]
     NothingToTrain {
@@ -82,6 +88,7 @@ impl AdapterError {
             Self::Kind { .. } | Self::Setting { .. } => "merge it into its base model with the program that made it",
             Self::OtherBase { .. } => "give the base model that the adapter was trained on",
             Self::NoTarget { .. } => "name some of these, or leave `targets` out: all but the head",
+            Self::TwoPrompts => "leave one of them out",
             Self::NothingToTrain { .. } => "choose another `peft.method`",
         }
     }
@@ -121,19 +128,26 @@ impl Adapter {
         let mut tensors = Vec::new();
         model.visit_trainable(&mut |name, shape, values| {
             if self.owns(name) {
+                let name = if name.ends_with(prompt::TENSOR) { prompt::TENSOR } else { name };
                 tensors.push((name.to_owned(), shape.to_vec(), values.to_vec()));
             }
         });
         let views: Vec<_> =
             tensors.iter().map(|(name, shape, values)| (name.clone(), TensorView::f32(shape, values))).collect();
         let fan_in_fan_out = matches!(model.config_json()["model_type"].as_str(), Some("gpt2" | "openai-gpt"));
-        let config = AdapterConfig { fan_in_fan_out, ..self.config.clone() };
+        let mut config = AdapterConfig { fan_in_fan_out, ..self.config.clone() };
+        if self.virtual_tokens() > 0 {
+            let sizes = model.dimensions();
+            config.token_dim = Some(sizes.width);
+            (config.num_layers, config.num_attention_heads) = (Some(sizes.layers), Some(sizes.heads));
+            config.num_transformer_submodules = Some(1);
+        }
         Ok(write_adapter(folder, &config, &views)?)
     }
 
     /// Whether a parameter is the adapter's and not the model's.
     pub fn owns(&self, name: &str) -> bool {
-        name.split('.').any(|part| part.starts_with("lora_") || part.starts_with("ia3_"))
+        name.split('.').any(|part| OWN.iter().any(|own| part.starts_with(own)))
     }
 
     pub(super) fn config(&self) -> &AdapterConfig {
@@ -161,11 +175,36 @@ impl Adapter {
 
     /// What it puts around a projection.
     pub(super) fn change(&self, wanted: &WantedLayer<'_>, base: &Projection, seed: u64) -> Result<Change, ModelError> {
-        if self.config.peft_type == ia3::TYPE {
-            ia3::change(self, wanted)
-        } else {
-            lora::change(self, wanted, base, seed)
+        match self.config.peft_type.as_str() {
+            ia3::TYPE => ia3::change(self, wanted),
+            intrinsic::TYPE => intrinsic::change(self, wanted),
+            bottleneck::TYPE => bottleneck::change(self, wanted, seed, 1.0),
+            _ => lora::change(self, wanted, base, seed),
         }
+    }
+
+    /// Tokens that it puts before every document.
+    pub(super) fn virtual_tokens(&self) -> usize {
+        if self.config.peft_type == prompt::TYPE { self.config.num_virtual_tokens.unwrap_or(0) } else { 0 }
+    }
+
+    /// Whether its change can go into the weights.
+    pub(super) fn merges(&self) -> bool {
+        ![bottleneck::TYPE, prompt::TYPE].contains(&self.config.peft_type.as_str())
+    }
+
+    /// `made`, the projection `wanted`, with `factor` times what cannot go into its weights.
+    pub(super) fn beside(
+        &self,
+        made: Projection,
+        wanted: &WantedLayer<'_>,
+        factor: f64,
+    ) -> Result<Projection, ModelError> {
+        Ok(if self.config.peft_type == bottleneck::TYPE {
+            made.adapted(bottleneck::change(self, wanted, 0, factor)?)
+        } else {
+            made
+        })
     }
 
     /// Changes the numbers of a projection as it would its result.
@@ -175,15 +214,19 @@ impl Adapter {
         weights: &mut ProjectionWeights,
         factor: f64,
     ) -> Result<(), ModelError> {
-        if self.config.peft_type == ia3::TYPE {
-            ia3::merge(self, wanted, weights, factor)
-        } else {
-            lora::merge(self, wanted, weights, factor)
+        match self.config.peft_type.as_str() {
+            ia3::TYPE => ia3::merge(self, wanted, weights, factor),
+            intrinsic::TYPE => intrinsic::merge(self, wanted, weights, factor),
+            bottleneck::TYPE => Ok(()),
+            _ => lora::merge(self, wanted, weights, factor),
         }
     }
 
     /// Complains when nothing was changed, or not everything was used. `projections` are all that the model has.
     pub(super) fn finish(&self, projections: &[String]) -> Result<(), AdapterError> {
+        if self.virtual_tokens() > 0 {
+            return Ok(());
+        }
         let used: Vec<&String> = projections.iter().filter(|name| self.targets(name)).collect();
         let unused: Vec<String> = self
             .tensors
@@ -220,12 +263,19 @@ pub(super) fn accepts(modules: &Modules, name: &str) -> bool {
 
 fn check(folder: &PeftFolder) -> Result<(), AdapterError> {
     let config = &folder.config;
-    if ![lora::TYPE, ia3::TYPE].contains(&config.peft_type.as_str()) {
+    if ![lora::TYPE, ia3::TYPE, prompt::TYPE, bottleneck::TYPE, intrinsic::TYPE].contains(&config.peft_type.as_str()) {
         return Err(AdapterError::Kind { path: folder.path.clone(), got: config.peft_type.clone() });
     }
     let refuse = |field, got: String| Err(AdapterError::Setting { path: folder.path.clone(), field, got });
     if let Some(field) = REFUSED.into_iter().find(|field| is_set(&folder.raw[*field])) {
         return refuse(field, folder.raw[field].to_string());
+    }
+    let tokens = config.num_virtual_tokens.unwrap_or(0);
+    if config.peft_type == prompt::TYPE && !(1..=prompt::MOST).contains(&tokens) {
+        return refuse("num_virtual_tokens", tokens.to_string());
+    }
+    if config.num_transformer_submodules.unwrap_or(1) != 1 {
+        return refuse("num_transformer_submodules", "more than 1".into());
     }
     if config.r == Some(0) {
         return refuse("r", "0".into());

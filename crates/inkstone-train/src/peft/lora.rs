@@ -39,7 +39,7 @@ fn sixteen() -> f64 {
     16.0
 }
 
-fn all() -> Vec<String> {
+pub(super) fn all() -> Vec<String> {
     vec!["all-linear".into()]
 }
 
@@ -52,8 +52,8 @@ pub(super) enum Kind {
 }
 
 impl Table {
-    pub(super) fn of(rank: usize) -> Self {
-        Self { rank, alpha: sixteen(), targets: all() }
+    pub(super) fn of(rank: usize, targets: &[String]) -> Self {
+        Self { rank, alpha: sixteen(), targets: if targets.is_empty() { all() } else { targets.to_vec() } }
     }
 
     pub(super) fn validate(&self) -> Result<(), String> {
@@ -70,10 +70,6 @@ impl Table {
     }
 
     pub(super) fn config(&self, kind: Kind) -> AdapterConfig {
-        let targets = match self.targets.as_slice() {
-            [one] if one == "all-linear" => Modules::Pattern(one.clone()),
-            names => Modules::Names(names.to_vec()),
-        };
         AdapterConfig {
             r: Some(self.rank),
             lora_alpha: Some(self.alpha),
@@ -81,8 +77,16 @@ impl Table {
             bias: Some("none".into()),
             use_rslora: kind == Kind::RankStabilised,
             use_dora: kind == Kind::Decomposed,
-            ..config(TYPE, targets)
+            ..config(TYPE, modules(&self.targets))
         }
+    }
+}
+
+/// Targets as `adapter_config.json` has them.
+pub(super) fn modules(targets: &[String]) -> Modules {
+    match targets {
+        [one] if one == "all-linear" => Modules::Pattern(one.clone()),
+        names => Modules::Names(names.to_vec()),
     }
 }
 
@@ -97,6 +101,12 @@ pub(super) fn config(peft_type: &str, target_modules: Modules) -> AdapterConfig 
         feedforward_modules: None,
         fan_in_fan_out: false,
         r: None,
+        seed: None,
+        num_virtual_tokens: None,
+        token_dim: None,
+        num_layers: None,
+        num_attention_heads: None,
+        num_transformer_submodules: None,
         lora_alpha: None,
         lora_dropout: None,
         bias: None,
@@ -160,7 +170,14 @@ pub(super) fn merge(
     weights: &mut ProjectionWeights,
     factor: f64,
 ) -> Result<(), ModelError> {
-    let Some(change) = read(adapter, wanted)? else { return Ok(()) };
+    if let Some(change) = read(adapter, wanted)? {
+        add(&change, wanted, weights, factor);
+    }
+    Ok(())
+}
+
+/// Adds `factor` times `change` to the weight.
+pub(super) fn add(change: &LowRankWeights, wanted: &WantedLayer<'_>, weights: &mut ProjectionWeights, factor: f64) {
     let (inputs, outputs) = (wanted.inputs, wanted.outputs);
     let place = |o: usize, i: usize| match wanted.layout {
         Layout::Dense => o * inputs + i,
@@ -182,5 +199,4 @@ pub(super) fn merge(
             (0..inputs).for_each(|i| weights.weight[place(o, i)] *= (target / norm) as f32);
         }
     }
-    Ok(())
 }

@@ -5,11 +5,14 @@
 //! no gradient and no moments.
 
 pub mod adapter;
+mod bottleneck;
 mod chosen;
 mod ia3;
+mod intrinsic;
 mod lora;
+mod prompt;
 mod table;
 
 pub use adapter::{Adapter, AdapterError};
 pub(crate) use table::Tuning;
-pub use table::{PeftTable, merged};
+pub use table::{BASE, PeftTable, merged};

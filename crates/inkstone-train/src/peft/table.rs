@@ -3,18 +3,21 @@
 use std::path::Path;
 
 use inkstone_formats::hf::ModelFolder;
-use inkstone_models::{Drawn, Model, ModelError, Over, Read, WantedLayer, Weights};
+use inkstone_models::{Drawn, Model, ModelError, Over, Read, WantedLayer, Weights, dimensions};
 use inkstone_nn::{Device, Precision, Projection};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::adapter::Adapter;
+use super::adapter::{Adapter, AdapterError};
 use super::chosen::Chosen;
-use super::{ia3, lora};
+use super::{bottleneck, ia3, intrinsic, lora, prompt};
 use crate::TrainError;
 
 /// The folder of the adapter inside the artifact of a stage that trained one.
 pub(crate) const ADAPTER: &str = "adapter";
+
+/// The folder of the model below an adapter that cannot go into the weights.
+pub const BASE: &str = "base";
 
 /// `peft = { method = "lora", … }` of a training stage.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,6 +31,14 @@ pub enum PeftTable {
     Dora(lora::Table),
     /// Factors of the outputs or inputs (arXiv:2205.05638).
     Ia3(ia3::Table),
+    /// Small networks behind attention and feed-forward (arXiv:1902.00751).
+    Houlsby(bottleneck::Table),
+    /// Small networks behind the feed-forward alone (arXiv:2005.00247).
+    Pfeiffer(bottleneck::Table),
+    /// Steps along fixed random directions (arXiv:2012.13255).
+    Intrinsic(intrinsic::Table),
+    /// Embeddings of tokens before every document (arXiv:2104.08691).
+    Prompt(prompt::Table),
     /// Biases alone (arXiv:2106.10199).
     Bitfit,
     /// Weights and biases of the norms.
@@ -51,9 +62,9 @@ pub(crate) enum Tuning {
 }
 
 impl PeftTable {
-    /// `LoRA` of a rank, as a recipe that says no more has it.
-    pub fn lora(rank: usize) -> Result<Self, String> {
-        let table = Self::Lora(lora::Table::of(rank));
+    /// `LoRA` of a rank around some projections (all but the head where none is named), as a recipe that says no more has it.
+    pub fn lora(rank: usize, targets: &[String]) -> Result<Self, String> {
+        let table = Self::Lora(lora::Table::of(rank, targets));
         table.validate().map(|()| table)
     }
 
@@ -61,6 +72,9 @@ impl PeftTable {
     pub fn validate(&self) -> Result<(), String> {
         match self {
             Self::Lora(table) | Self::Rslora(table) | Self::Dora(table) => table.validate(),
+            Self::Houlsby(table) | Self::Pfeiffer(table) => table.validate(),
+            Self::Intrinsic(table) => table.validate(),
+            Self::Prompt(table) => table.validate(),
             Self::Layers { blocks } if blocks.is_empty() => {
                 Err("`peft.blocks` is empty, expected the numbers of some blocks".into())
             }
@@ -68,16 +82,28 @@ impl PeftTable {
         }
     }
 
+    /// The adapter that is to be trained; nothing where some of the model's own weights are.
+    pub fn adapter(&self) -> Option<Adapter> {
+        let config = match self {
+            Self::Lora(table) => table.config(lora::Kind::Plain),
+            Self::Rslora(table) => table.config(lora::Kind::RankStabilised),
+            Self::Dora(table) => table.config(lora::Kind::Decomposed),
+            Self::Ia3(table) => table.config(),
+            Self::Houlsby(table) | Self::Pfeiffer(table) => table.config(),
+            Self::Intrinsic(table) => table.config(),
+            Self::Prompt(table) => table.config(),
+            Self::Bitfit | Self::Norms | Self::Layers { .. } => return None,
+        };
+        Some(Adapter::new(config))
+    }
+
     /// What is to be trained.
     pub(crate) fn tuning(&self) -> Tuning {
-        match self {
-            Self::Lora(table) => Tuning::Adapter(Box::new(Adapter::new(table.config(lora::Kind::Plain)))),
-            Self::Rslora(table) => Tuning::Adapter(Box::new(Adapter::new(table.config(lora::Kind::RankStabilised)))),
-            Self::Dora(table) => Tuning::Adapter(Box::new(Adapter::new(table.config(lora::Kind::Decomposed)))),
-            Self::Ia3(table) => Tuning::Adapter(Box::new(Adapter::new(table.config()))),
-            Self::Bitfit => Tuning::Chosen(Chosen::Biases),
-            Self::Norms => Tuning::Chosen(Chosen::Norms),
-            Self::Layers { blocks } => Tuning::Chosen(Chosen::Blocks(blocks.clone())),
+        match (self.adapter(), self) {
+            (Some(adapter), _) => Tuning::Adapter(Box::new(adapter)),
+            (None, Self::Layers { blocks }) => Tuning::Chosen(Chosen::Blocks(blocks.clone())),
+            (None, Self::Norms) => Tuning::Chosen(Chosen::Norms),
+            (None, _) => Tuning::Chosen(Chosen::Biases),
         }
     }
 }
@@ -116,11 +142,15 @@ impl Tuning {
         }
     }
 
-    /// Writes the tuned model into `out`, whole; an adapter also apart, into its folder `adapter`.
+    /// Writes the tuned model into `out`, whole; an adapter also apart, into its folder `adapter`. Where that cannot go into the
+    /// weights, the model below it stands beside it, in the folder `base`.
     pub(crate) fn save(&self, model: &Model, base: &Path, out: &Path) -> Result<(), TrainError> {
         let Self::Adapter(adapter) = self else { return Ok(model.save(out)?) };
         let folder = out.join(ADAPTER);
         adapter.save(model, &folder)?;
+        if !adapter.merges() {
+            return Ok(Model::load(base, Precision::F32, &inkstone_nn::device())?.save(&out.join(BASE))?);
+        }
         Ok(merged(base, &[(folder.as_path(), 1.0)], (Precision::F32, &inkstone_nn::device()))?.save(out)?)
     }
 }
@@ -144,7 +174,7 @@ impl Adapter {
         seed: u64,
     ) -> Result<Model, TrainError> {
         let mut projections = Vec::new();
-        let mut adapting = Over::new(weights, |inner, wanted| {
+        let adapting = Over::new(weights, |inner, wanted| {
             projections.push(wanted.name.to_owned());
             let base = inner.projection(wanted)?;
             if !self.targets(wanted.name) {
@@ -153,31 +183,61 @@ impl Adapter {
             let change = self.change(wanted, &base, seed)?;
             Ok(base.adapted(change))
         });
-        let model = Model::build(config, &mut adapting, precision, device)?;
+        let vocabulary = dimensions(config)?.vocabulary;
+        let mut prompts = (self.virtual_tokens() > 0).then_some(self);
+        let mut adapting =
+            adapting.embedding(move |inner, wanted| match prompts.take_if(|_| wanted.inputs == vocabulary) {
+                Some(adapter) => prompt::extended(adapter, inner, wanted, (seed, 1.0)),
+                None => inner.embedding(wanted),
+            });
+        let model = Model::build(config, &mut adapting, precision, device)?.with_virtual_tokens(self.virtual_tokens());
         self.finish(&projections)?;
         Ok(model.train_only(&|name| self.owns(name)))
     }
 }
 
-/// The model of the folder `base` with adapters merged into its weights, each with a factor.
+/// The model of the folder `base` with adapters merged into its weights, each with a factor; what cannot go into weights stands
+/// beside them. A folder in which training left model and adapter apart is taken for both.
 pub fn merged(
     base: &Path,
     adapters: &[(&Path, f64)],
     (precision, device): (Precision, &Device),
 ) -> Result<Model, TrainError> {
-    let folder = ModelFolder::open(base)?;
+    let (below, own) = (base.join(BASE), base.join(ADAPTER));
+    let apart = below.is_dir() && own.is_dir();
+    let adapters: Vec<(&Path, f64)> =
+        apart.then_some((own.as_path(), 1.0)).into_iter().chain(adapters.iter().copied()).collect();
+    let folder = ModelFolder::open(if apart { &below } else { base })?;
     let mut weights = Read::new(&folder);
-    let adapters: Vec<(Adapter, f64)> =
-        adapters.iter().map(|&(path, factor)| Ok((Adapter::open(path)?, factor))).collect::<Result<_, TrainError>>()?;
+    let adapters: Vec<(Adapter, f64)> = adapters
+        .into_iter()
+        .map(|(path, factor)| Ok((Adapter::open(path)?, factor)))
+        .collect::<Result<_, TrainError>>()?;
     let mut projections = Vec::new();
-    let mut merging = Over::new(&mut weights, |inner, wanted| {
+    let merging = Over::new(&mut weights, |inner, wanted| {
         projections.push(wanted.name.to_owned());
         with_adapters(&adapters, inner, wanted)
     });
-    let model = Model::build(folder.config(), &mut merging, precision, device)?;
+    let prompted = one_prompt(&adapters)?;
+    let (vocabulary, mut prompts) = (dimensions(folder.config())?.vocabulary, prompted);
+    let mut merging = merging.embedding(move |inner, wanted| match prompts.take_if(|_| wanted.inputs == vocabulary) {
+        Some((adapter, factor)) => prompt::extended(adapter, inner, wanted, (0, *factor)),
+        None => inner.embedding(wanted),
+    });
+    let tokens = prompted.map_or(0, |(adapter, _)| adapter.virtual_tokens());
+    let model = Model::build(folder.config(), &mut merging, precision, device)?.with_virtual_tokens(tokens);
     adapters.iter().try_for_each(|(adapter, _)| adapter.finish(&projections))?;
     weights.finish()?;
     Ok(model)
+}
+
+/// The adapter with tokens before every document; there can be one.
+fn one_prompt(adapters: &[(Adapter, f64)]) -> Result<Option<&(Adapter, f64)>, AdapterError> {
+    let mut prompts = adapters.iter().filter(|(adapter, _)| adapter.virtual_tokens() > 0);
+    match (prompts.next(), prompts.next()) {
+        (_, Some(_)) => Err(AdapterError::TwoPrompts),
+        (one, None) => Ok(one),
+    }
 }
 
 /// A projection with those of the adapters in its weights that have something to say about it, one after the other.
@@ -186,14 +246,13 @@ fn with_adapters(
     inner: &mut dyn Weights,
     wanted: &WantedLayer<'_>,
 ) -> Result<Projection, ModelError> {
-    if !adapters.iter().any(|(adapter, _)| adapter.targets(wanted.name)) {
+    let mine = || adapters.iter().filter(|(adapter, _)| adapter.targets(wanted.name));
+    if mine().next().is_none() {
         return inner.projection(wanted);
     }
     let mut weights = wanted.read(inner)?;
-    for (adapter, factor) in adapters.iter().filter(|(adapter, _)| adapter.targets(wanted.name)) {
-        if !weights.weight.is_empty() {
-            adapter.merge(wanted, &mut weights, *factor)?;
-        }
+    if !weights.weight.is_empty() {
+        mine().try_for_each(|(adapter, factor)| adapter.merge(wanted, &mut weights, *factor))?;
     }
-    Ok(wanted.make(weights))
+    mine().try_fold(wanted.make(weights), |made, (adapter, factor)| adapter.beside(made, wanted, *factor))
 }

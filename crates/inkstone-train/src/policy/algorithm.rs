@@ -46,7 +46,7 @@ impl AlgorithmTable {
         match self {
             Self::Grpo => grpo::advantages(rollouts, group),
             Self::Rloo => rloo::advantages(rollouts, group, kl),
-            Self::Ppo(ppo) => ppo.advantages(rollouts, kl),
+            Self::Ppo(ppo) => ppo.advantages(rollouts, group, kl),
         }
     }
 }

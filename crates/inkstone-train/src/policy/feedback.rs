@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 
 use inkstone_corpus::Split;
+use inkstone_corpus::chat::{Message, Role};
 use inkstone_corpus::preferences::{Answers, write_preferences};
 use inkstone_models::Model;
-use inkstone_recipe::{Context, Estimate, Forecast, Input, Machine, Metrics, Stage, StageError};
+use inkstone_recipe::{Context, Estimate, Forecast, Input, Machine, Metrics, Stage, StageError, fs};
 use inkstone_tokenizer::Tokenizer;
 use serde::{Deserialize, Serialize};
 
-use super::objective::{mix, sampling};
-use super::prompts::{Asking, Prompt};
+use super::prompts::{Asking, Prompt, QUESTIONS};
 use super::reward::RewardTable;
-use super::rollout::{Generator, Rollout};
+use super::rollout::{Generator, Rollout, mix, sampling};
 use crate::TrainError;
 use crate::preference::order;
 
@@ -22,8 +22,9 @@ use crate::preference::order;
 pub struct FeedbackConfig {
     /// The stage whose model answers.
     pub model: String,
-    /// The `chat` stage whose first questions are asked; their answers are those that are known to be right.
-    pub chat: String,
+    /// The stage whose questions are asked: those that a `world` or `arithmetic` stage has a judge for, or the first of each
+    /// conversation of a `chat` stage, with the known answer.
+    pub questions: String,
     /// How answers are judged. Default: 1 for the known answer, −1 for one without an end.
     #[serde(default)]
     pub reward: RewardTable,
@@ -41,6 +42,9 @@ pub struct FeedbackConfig {
     /// Questions with longer known answers are left out, in characters. Default 64.
     #[serde(default = "crate::config::known_characters")]
     pub max_known_characters: usize,
+    /// What questions and answers are drawn from instead of the recipe's seed. Default: that seed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
     /// The share of preferences that is kept for validation. Default 0.05.
     #[serde(default = "twentieth")]
     pub validation: f64,
@@ -61,8 +65,9 @@ pub struct FeedbackStage;
 impl Stage for FeedbackStage {
     type Config = FeedbackConfig;
     const KIND: &'static str = "feedback";
-    const VERSION: u32 = 1;
-    const SUMMARY: &'static str = "lets a model answer and a program judge: preferences among its own answers";
+    const VERSION: u32 = 2;
+    const SUMMARY: &'static str =
+        "lets a model answer and a program judge: preferences among its own answers, and conversations with the best";
 
     fn validate(config: &FeedbackConfig) -> Result<(), String> {
         config.reward.validate()?;
@@ -80,7 +85,7 @@ impl Stage for FeedbackStage {
     fn inputs(config: &FeedbackConfig) -> Vec<Input> {
         vec![
             Input { field: "model", stage: config.model.clone(), kinds: crate::MODELS },
-            Input { field: "chat", stage: config.chat.clone(), kinds: &["chat"] },
+            Input { field: "questions", stage: config.questions.clone(), kinds: QUESTIONS },
         ]
     }
 
@@ -89,23 +94,29 @@ impl Stage for FeedbackStage {
     }
 
     fn run(config: &FeedbackConfig, context: &Context<'_>) -> Result<Metrics, StageError> {
+        let seed = config.seed.unwrap_or(context.seed);
         let folder = &context.input("model").folder;
         let tokenizer = Tokenizer::load(folder).map_err(TrainError::from)?;
         let model =
             Model::load(folder, inkstone_nn::Precision::F32, &inkstone_nn::device()).map_err(TrainError::from)?;
         let room = config.context.min(model.context()).saturating_sub(config.max_new_tokens + 1);
-        let prompts =
-            Asking { room, max_known_characters: config.max_known_characters }.prompts(&tokenizer, context)?;
-        let asked: Vec<usize> = order(context.seed, 0, prompts.len()).into_iter().take(config.prompts).collect();
+        let prompts = Asking { room, max_known_characters: config.max_known_characters }.prompts(
+            &tokenizer,
+            Split::Train,
+            context,
+        )?;
+        let asked: Vec<usize> = order(seed, 0, prompts.len()).into_iter().take(config.prompts).collect();
         let bar = context.progress.task("asking", Some(asked.len() as u64), "questions");
-        let (mut preferences, mut reward) = (Vec::new(), 0.0);
+        let (mut preferences, mut best, mut reward) = (Vec::new(), String::new(), 0.0);
         for (n, &at) in asked.iter().enumerate() {
             context.check_interrupt()?;
-            let judged = answers(config, (&model, &tokenizer), &prompts[at], (context.seed, n as u64))?;
+            let judged = answers(config, (&model, &tokenizer), &prompts[at], (seed, n as u64))?;
             reward += judged.iter().map(|(_, reward)| reward).sum::<f64>() / judged.len() as f64;
             preferences.extend(preference(&prompts[at], &judged));
+            best.push_str(&conversation(&prompts[at], &judged).unwrap_or_default());
             bar.set(n as u64 + 1);
         }
+        fs::write_atomic(&context.out().join(BEST), best.as_bytes()).map_err(TrainError::from)?;
         if preferences.is_empty() {
             let hint = "raise `answers` or `prompts`, or take a model that is right now and then";
             return Err(StageError::failed("the model's answers to each question are equally good", hint));
@@ -136,10 +147,21 @@ fn answers(
     let judge = |ids: Vec<u32>| {
         let text = tokenizer.decode(&ids)?;
         let rollout = Rollout { finished: ids.len() < config.max_new_tokens, ids, ..Rollout::default() };
-        let reward = config.reward.judge(&rollout, &text, &prompt.known);
+        let reward = config.reward.judge(&rollout, &text, &prompt.judged);
         Ok((text, reward))
     };
     said.into_iter().map(judge).collect()
+}
+
+/// Conversations with the best answers, for a `chat` stage.
+const BEST: &str = "instructions.best.jsonl";
+
+/// A line with the best of some answers, where it is any good: what rejection sampling tunes on (arXiv:2307.09288, section 3.2.3).
+fn conversation(prompt: &Prompt, judged: &[(String, f64)]) -> Option<String> {
+    let best = judged.iter().reduce(|a, b| if b.1 > a.1 { b } else { a }).filter(|best| best.1 > 0.0)?;
+    let answer = Message { role: Role::Assistant, content: best.0.clone() };
+    let messages: Vec<Message> = prompt.messages.iter().cloned().chain([answer]).collect();
+    Some(serde_json::json!({"messages": messages}).to_string() + "\n")
 }
 
 /// The best answer and the worst, where one is better and both say something.

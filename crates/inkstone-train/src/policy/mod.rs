@@ -5,11 +5,14 @@
 //! All of it is an [objective](crate::objective::Objective) of the one training loop.
 
 mod algorithm;
+pub mod best_of;
 mod feedback;
 pub mod grpo;
 mod objective;
+pub mod penalty;
 pub mod ppo;
 mod prompts;
+mod ptx;
 pub mod reward;
 pub mod rloo;
 pub mod rollout;
@@ -17,5 +20,7 @@ mod stage;
 pub mod surrogate;
 
 pub use algorithm::AlgorithmTable;
+pub use best_of::BestOfStage;
 pub use feedback::{FeedbackConfig, FeedbackStage};
+pub use ptx::PretrainingMix;
 pub use stage::{PolicyConfig, PolicyStage};

@@ -4,18 +4,20 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use burn::tensor::{Device, Tensor, TensorData};
-use inkstone_engine::Sampling;
 use inkstone_models::{Loss, Model};
 use inkstone_recipe::fs;
 use inkstone_tokenizer::{Tokenizer, TokenizerError};
+use serde::{Deserialize, Serialize};
 
+use super::penalty;
 use super::prompts::Prompt;
-use super::rollout::{Generator, Rollout};
+use super::ptx::Texts;
+use super::rollout::{Generator, Rollout, end_of_turn, mix, sampling};
 use super::stage::PolicyConfig;
 use super::surrogate::{Tokens, value_losses};
 use crate::TrainError;
 use crate::objective::{Batches, Objective, ask};
-use crate::preference::{Encoded, draw, order, padded};
+use crate::preference::{Encoded, order, padded};
 use crate::reward::scores;
 
 /// Steps of a run: a batch is its own number.
@@ -38,9 +40,10 @@ impl Batches for Steps {
 }
 
 /// The rollouts of one iteration.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 struct Iteration {
-    number: Option<u64>,
+    /// Strength of the pull towards the reference.
+    kl: f64,
     rollouts: Vec<Rollout>,
 }
 
@@ -53,6 +56,7 @@ pub(super) struct Rewarded<'a> {
     /// A reward model.
     pub(super) scorer: Option<Model>,
     pub(super) seed: u64,
+    pub(super) pretraining: Option<Texts>,
     /// Where rollouts are kept, so that a run that was killed amid an iteration goes on with the same.
     pub(super) folder: PathBuf,
     pub(super) state: Mutex<State>,
@@ -61,6 +65,7 @@ pub(super) struct Rewarded<'a> {
 /// What is remembered between steps.
 #[derive(Default)]
 pub(super) struct State {
+    number: Option<u64>,
     iteration: Iteration,
     seen: Vec<(&'static str, f64)>,
 }
@@ -69,20 +74,47 @@ pub(super) struct State {
 const ROWS: usize = 16;
 
 impl Rewarded<'_> {
-    /// Reads or makes the rollouts of an iteration.
-    fn collect(&self, model: &Model, number: u64) -> Result<Vec<Rollout>, TrainError> {
-        let path = self.folder.join(format!("rollouts-{number:07}.json"));
-        if path.exists() {
-            let bytes = fs::read(&path, 1 << 30)?;
-            return serde_json::from_slice(&bytes)
-                .map_err(|error| TrainError::Checkpoint { path, what: error.to_string() });
+    /// Reads or makes the rollouts of an iteration; `before` is the one before it.
+    fn collect(&self, model: &Model, number: u64, before: &Iteration) -> Result<Iteration, TrainError> {
+        if let Some(kept) = self.kept(number)? {
+            return Ok(kept);
         }
         let mut rollouts = self.answer(&model.valid(), number)?;
-        let kl = if self.config.algorithm.penalises_in_loss() { 0.0 } else { self.config.kl };
-        self.config.algorithm.advantages(&mut rollouts, self.config.answers, kl);
+        let kl = self.strength(before);
+        let penalty = if self.config.algorithm.penalises_in_loss() { 0.0 } else { kl };
+        self.config.algorithm.advantages(&mut rollouts, self.config.answers, penalty);
+        let iteration = Iteration { kl, rollouts };
         fs::create_dir_all(&self.folder)?;
-        fs::write_atomic(&path, &serde_json::to_vec(&rollouts).expect("invariant: plain data"))?;
-        Ok(rollouts)
+        fs::write_atomic(&self.path(number), &serde_json::to_vec(&iteration).expect("invariant: plain data"))?;
+        Ok(iteration)
+    }
+
+    /// The rollouts of an iteration, where they were made before the run was killed.
+    fn kept(&self, number: u64) -> Result<Option<Iteration>, TrainError> {
+        let path = self.path(number);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let bytes = fs::read(&path, 1 << 30)?;
+        serde_json::from_slice(&bytes)
+            .map(Some)
+            .map_err(|error| TrainError::Checkpoint { path, what: error.to_string() })
+    }
+
+    fn path(&self, number: u64) -> PathBuf {
+        self.folder.join(format!("rollouts-{number:07}.json"))
+    }
+
+    /// The strength of the pull after an iteration.
+    fn strength(&self, before: &Iteration) -> f64 {
+        match self.config.kl_target {
+            Some(target) if !before.rollouts.is_empty() => {
+                let n = before.rollouts.len() as f64;
+                let divergence = before.rollouts.iter().map(Rollout::divergence).sum::<f64>() / n;
+                penalty::adapted(before.kl, divergence, target)
+            }
+            _ => self.config.kl,
+        }
     }
 
     /// Answers to the prompts of an iteration, judged, with their log-probabilities.
@@ -112,7 +144,7 @@ impl Rewarded<'_> {
             ids.extend(end_of_turn(self.tokenizer));
         }
         let mut rollout = Rollout { prompt, ids, finished, ..Rollout::default() };
-        rollout.reward = self.config.reward.judge(&rollout, &text, &self.prompts[prompt].known);
+        rollout.reward = self.config.reward.judge(&rollout, &text, &self.prompts[prompt].judged);
         Ok(rollout)
     }
 
@@ -149,12 +181,8 @@ impl Rewarded<'_> {
         }
     }
 
-    /// The prompt and the answer; the answer is labelled.
     fn row(&self, rollout: &Rollout) -> Encoded {
-        let prompt = &self.prompts[rollout.prompt].ids;
-        let all: Vec<u32> = prompt.iter().chain(&rollout.ids).copied().collect();
-        let labels = (1..all.len()).map(|at| if at >= prompt.len() { all[at] as i32 } else { -1 }).collect();
-        Encoded { ids: all[..all.len() - 1].to_vec(), labels, reference: 0.0 }
+        Encoded::answer(&self.prompts[rollout.prompt].ids, &rollout.ids)
     }
 
     /// Numbers of each token where they stand in the rows of a batch, `[k, t]`.
@@ -180,7 +208,7 @@ impl Rewarded<'_> {
         order.into_iter().skip(part * size).take(size).map(|at| &rollouts[at]).collect()
     }
 
-    fn step_loss(&self, model: &Model, rollouts: &[&Rollout]) -> (Loss, Tokens) {
+    fn step_loss(&self, model: &Model, (rollouts, kl): (&[&Rollout], f64)) -> (Loss, Tokens) {
         let rows: Vec<Encoded> = rollouts.iter().map(|rollout| self.row(rollout)).collect();
         let (ids, labels) = padded(&rows.iter().collect::<Vec<_>>(), 0);
         let (scores, now) = model.scores_and_log_probabilities(&ids, &labels, rows.len());
@@ -194,7 +222,7 @@ impl Rewarded<'_> {
             advantages: place(|rollout| &rollout.advantages),
             mask: Tensor::from_data(TensorData::new(mask, [k, width]), &device),
         };
-        let kl = if self.config.algorithm.penalises_in_loss() { self.config.kl } else { 0.0 };
+        let kl = if self.config.algorithm.penalises_in_loss() { kl } else { 0.0 };
         let mut each = tokens.losses(self.config.clip_ratio, kl);
         if let (Some(ppo), Some(scores)) = (self.config.algorithm.critic(), scores) {
             let (old, returns) = (place(|rollout| &rollout.values), place(|rollout| &rollout.returns));
@@ -211,13 +239,25 @@ impl Objective<u64> for Rewarded<'_> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let updates = (self.config.epochs_per_iteration * self.config.minibatches) as u64;
         let number = step / updates;
-        if state.iteration.number != Some(number) {
-            state.iteration = Iteration { number: Some(number), rollouts: self.collect(model, number)? };
+        if state.number != Some(number) {
+            // After a kill the iteration before is read, not made.
+            let before = match number.checked_sub(1) {
+                Some(before) if state.number != Some(before) => self.kept(before)?.unwrap_or_default(),
+                _ => std::mem::take(&mut state.iteration),
+            };
+            state.iteration = self.collect(model, number, &before)?;
+            state.number = Some(number);
         }
         let minibatch = self.minibatch(&state.iteration.rollouts, step);
-        let (loss, tokens) = self.step_loss(model, &minibatch);
+        let (mut loss, tokens) = self.step_loss(model, (&minibatch, state.iteration.kl));
         let mut seen = summary(&state.iteration.rollouts);
+        seen.push(("policy/kl_strength", state.iteration.kl));
         seen.push(("policy/clip_fraction", tokens.clipped(self.config.clip_ratio)));
+        if let Some(texts) = &self.pretraining {
+            let (mean, nats) = texts.loss(model, step);
+            loss.mean = loss.mean + mean;
+            seen.push(("policy/pretraining_loss", nats));
+        }
         state.seen = seen;
         Ok(loss)
     }
@@ -229,16 +269,6 @@ impl Objective<u64> for Rewarded<'_> {
     fn prompt(&self, tokenizer: &Tokenizer, prompt: &str) -> Result<Vec<u32>, TokenizerError> {
         ask(tokenizer, prompt)
     }
-}
-
-/// Draws from the policy as it is, up to the token with which the chat template ends an answer.
-pub(super) fn sampling(tokenizer: &Tokenizer, max_new_tokens: usize) -> Sampling {
-    let stop_ids = end_of_turn(tokenizer).into_iter().collect();
-    Sampling { max_new_tokens, temperature: 1.0, stop_ids, ..Sampling::greedy() }
-}
-
-fn end_of_turn(tokenizer: &Tokenizer) -> Option<u32> {
-    tokenizer.stop_ids().last().copied()
 }
 
 /// What is known of an iteration's answers.
@@ -272,9 +302,4 @@ fn explained(rollouts: &[Rollout]) -> Option<f64> {
         pairs.iter().map(|pair| (of(pair) - mean).powi(2)).sum::<f64>() / pairs.len() as f64
     };
     (!pairs.is_empty()).then(|| 1.0 - variance(&|(a, b)| a - b) / variance(&|(a, _)| *a).max(1e-12))
-}
-
-pub(super) fn mix(seed: u64, iteration: u64, answer: u64) -> u64 {
-    let bytes = draw([seed, iteration, answer]);
-    u64::from_le_bytes(std::array::from_fn(|at| bytes[at]))
 }

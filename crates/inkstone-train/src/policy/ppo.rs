@@ -24,6 +24,10 @@ pub struct Ppo {
     /// Whether advantages are brought to mean 0 and deviation 1 over all tokens of an iteration. Default true.
     #[serde(default = "crate::config::yes")]
     pub whiten: bool,
+    /// Whether an answer's reward counts from the mean of the other answers to its prompt, as in `RLOO`. Where questions differ more
+    /// in how hard they are than answers in how good, a value function that is learnt on the way is no baseline yet. Default false.
+    #[serde(default)]
+    pub leave_one_out: bool,
 }
 
 fn lambda() -> f64 {
@@ -53,10 +57,12 @@ impl Ppo {
         Ok(())
     }
 
-    /// Advantages and returns of every token, from the values of the iteration's beginning.
-    pub fn advantages(&self, rollouts: &mut [Rollout], kl: f64) {
-        for rollout in &mut *rollouts {
-            self.estimate(rollout, kl);
+    /// Advantages and returns of every token, from the values of the iteration's beginning. Answers to the same prompt stand
+    /// together, `group` of them.
+    pub fn advantages(&self, rollouts: &mut [Rollout], group: usize, kl: f64) {
+        let baselines = if self.leave_one_out { others(rollouts, group) } else { vec![0.0; rollouts.len()] };
+        for (rollout, baseline) in rollouts.iter_mut().zip(baselines) {
+            self.estimate(rollout, rollout.reward - baseline, kl);
         }
         if self.whiten {
             whiten(rollouts);
@@ -65,14 +71,14 @@ impl Ppo {
 
     /// `A(t) = δ(t) + γλ·A(t + 1)`, `δ(t) = r(t) + γ·V(t + 1) − V(t)` (arXiv:1506.02438, equation 16); the answer's reward comes
     /// with its last token.
-    fn estimate(&self, rollout: &mut Rollout, kl: f64) {
+    fn estimate(&self, rollout: &mut Rollout, whole: f64, kl: f64) {
         let n = rollout.old.len();
         rollout.advantages = vec![0.0; n];
         rollout.returns = vec![0.0; n];
         let (mut advantage, mut next) = (0.0, 0.0);
         for t in (0..n).rev() {
             let penalty = kl * f64::from(rollout.old[t] - rollout.reference[t]);
-            let reward = if t + 1 == n { rollout.reward - penalty } else { -penalty };
+            let reward = if t + 1 == n { whole - penalty } else { -penalty };
             let value = f64::from(rollout.values[t]);
             let delta = reward + self.gamma * next - value;
             advantage = delta + self.gamma * self.lambda * advantage;
@@ -80,6 +86,16 @@ impl Ppo {
             next = value;
         }
     }
+}
+
+/// For each answer the mean reward of the others to its prompt; 0 where there are none.
+fn others(rollouts: &[Rollout], group: usize) -> Vec<f64> {
+    let of = |answers: &[Rollout]| -> Vec<f64> {
+        let sum = answers.iter().map(|answer| answer.reward).sum::<f64>();
+        let n = answers.len() as f64 - 1.0;
+        answers.iter().map(|answer| if n > 0.0 { (sum - answer.reward) / n } else { 0.0 }).collect()
+    };
+    rollouts.chunks(group.max(1)).flat_map(of).collect()
 }
 
 /// Brings the advantages of all tokens to mean 0 and deviation 1.

@@ -1,18 +1,22 @@
-//! What is asked: the first question of each conversation, whose answer is known.
+//! What is asked: judged questions, or the first question of each conversation, whose answer is known.
 
 use inkstone_corpus::Split;
 use inkstone_corpus::chat::{Message, Role, read_conversations};
+use inkstone_corpus::judged::{Judged, read_judged};
 use inkstone_recipe::{Context, StageError};
 use inkstone_tokenizer::Tokenizer;
 
 use crate::TrainError;
 
-/// A prompt with the answer that is known to be right.
+/// Kinds of stages whose questions can be asked.
+pub(super) const QUESTIONS: &[&str] = &["world", "arithmetic", "chat"];
+
+/// A prompt and how its answers are judged.
 #[derive(Debug, Clone)]
 pub(super) struct Prompt {
     pub(super) messages: Vec<Message>,
     pub(super) ids: Vec<u32>,
-    pub(super) known: String,
+    pub(super) judged: Judged,
 }
 
 /// Which questions will do.
@@ -25,19 +29,20 @@ pub(super) struct Asking {
 }
 
 impl Asking {
-    /// The first question of each conversation of the input `chat`.
-    pub(super) fn prompts(&self, tokenizer: &Tokenizer, context: &Context<'_>) -> Result<Vec<Prompt>, StageError> {
+    /// The questions of a split of the input `questions` that leave room for an answer.
+    pub(super) fn prompts(
+        &self,
+        tokenizer: &Tokenizer,
+        split: Split,
+        context: &Context<'_>,
+    ) -> Result<Vec<Prompt>, StageError> {
         let (mut prompts, mut long) = (Vec::new(), 0);
-        for conversation in read_conversations(&context.input("chat").folder, Split::Train).map_err(TrainError::from)? {
-            let mut messages = conversation.map_err(TrainError::from)?.messages;
-            let Some(at) = messages.iter().position(|message| message.role == Role::Assistant) else { continue };
-            let known = messages[at].content.clone();
-            messages.truncate(at);
+        for (messages, judged) in questions(split, context)? {
             let ids = tokenizer.encode_chat(&messages, true).map_err(TrainError::from)?;
-            if ids.is_empty() || ids.len() > self.room || known.chars().count() > self.max_known_characters {
+            if ids.is_empty() || ids.len() > self.room || judged.answer.chars().count() > self.max_known_characters {
                 long += 1;
             } else {
-                prompts.push(Prompt { messages, ids, known });
+                prompts.push(Prompt { messages, ids, judged });
             }
         }
         if long > 0 {
@@ -49,4 +54,23 @@ impl Asking {
         }
         Ok(prompts)
     }
+}
+
+/// The judged questions of the artifact; where it has none, the first question of each of its conversations with its answer.
+fn questions(split: Split, context: &Context<'_>) -> Result<Vec<(Vec<Message>, Judged)>, TrainError> {
+    let folder = &context.input("questions").folder;
+    let judged = read_judged(folder, split)?;
+    if !judged.is_empty() {
+        let ask = |judged: Judged| (vec![Message { role: Role::User, content: judged.question.clone() }], judged);
+        return Ok(judged.into_iter().map(ask).collect());
+    }
+    let mut asked = Vec::new();
+    for conversation in read_conversations(folder, split)? {
+        let mut messages = conversation?.messages;
+        let Some(at) = messages.iter().position(|message| message.role == Role::Assistant) else { continue };
+        let answer = messages[at].content.clone();
+        messages.truncate(at);
+        asked.push((messages, Judged { answer, ..Judged::default() }));
+    }
+    Ok(asked)
 }

@@ -4,7 +4,10 @@ use std::ops::ControlFlow;
 
 use inkstone_engine::{EngineError, Sampling};
 use inkstone_models::Model;
+use inkstone_tokenizer::Tokenizer;
 use serde::{Deserialize, Serialize};
+
+use crate::preference::draw;
 
 /// An answer of the policy with what is known of each of its tokens.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -56,4 +59,20 @@ impl Generator for Model {
         };
         prompts.iter().zip(seeds).map(answer).collect()
     }
+}
+
+/// Draws from the policy as it is, up to the token with which the chat template ends an answer.
+pub fn sampling(tokenizer: &Tokenizer, max_new_tokens: usize) -> Sampling {
+    let stop_ids = end_of_turn(tokenizer).into_iter().collect();
+    Sampling { max_new_tokens, temperature: 1.0, stop_ids, ..Sampling::greedy() }
+}
+
+pub(super) fn end_of_turn(tokenizer: &Tokenizer) -> Option<u32> {
+    tokenizer.stop_ids().last().copied()
+}
+
+/// The seed of an answer.
+pub fn mix(seed: u64, iteration: u64, answer: u64) -> u64 {
+    let bytes = draw([seed, iteration, answer]);
+    u64::from_le_bytes(std::array::from_fn(|at| bytes[at]))
 }

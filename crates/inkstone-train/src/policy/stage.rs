@@ -3,13 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
+use inkstone_corpus::Split;
 use inkstone_models::Model;
-use inkstone_recipe::{Context, Estimate, Forecast, Input, Machine, Metrics, Stage, StageError, Upstream};
+use inkstone_recipe::{
+    Context, Estimate, Forecast, ImplicitStage, Input, Machine, Metrics, Stage, StageError, Upstream,
+};
 use inkstone_tokenizer::Tokenizer;
 
 use super::algorithm::AlgorithmTable;
 use super::objective::{Rewarded, Steps};
-use super::prompts::Asking;
+use super::prompts::{Asking, QUESTIONS};
+use super::ptx::PretrainingMix;
 use super::reward::RewardTable;
 use crate::config::training_stage_config;
 use crate::objective::Objective;
@@ -23,8 +27,9 @@ training_stage_config! {
     PolicyConfig {
         /// The stage whose model is tuned; it is the reference, too.
         base: String,
-        /// The `chat` stage whose first questions are the prompts; their answers are those that are known to be right.
-        chat: String,
+        /// The stage whose questions are the prompts: those that a `world` or `arithmetic` stage has a judge for, or the first of
+        /// each conversation of a `chat` stage, with the known answer.
+        questions: String,
         /// How rewards become steps.
         algorithm: AlgorithmTable,
         /// How answers are rewarded. Default: 1 for the known answer, −1 for one without an end.
@@ -50,12 +55,22 @@ training_stage_config! {
         /// Strength of the pull towards the reference. Default 0.04.
         #[serde(default = "crate::config::kl")]
         kl: f64,
+        /// The divergence in nats per answer that the pull is to hold: its strength grows while answers are further away, and falls
+        /// while they are nearer. Default: the strength stays.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        kl_target: Option<f64>,
+        /// Texts that go on being predicted beside the answers (`PPO-ptx`). Default: none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pretraining: Option<PretrainingMix>,
         /// How far from 1 the ratio of new and old probabilities still counts. Default 0.2.
         #[serde(default = "crate::config::clip_ratio")]
         clip_ratio: f64,
         /// Prompts with longer known answers are left out, in characters. Default 64.
         #[serde(default = "crate::config::known_characters")]
         max_known_characters: usize,
+        /// What prompts and answers are drawn from instead of the recipe's seed: the same stages below, another run. Default: that seed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        seed: Option<u64>,
         /// Trains an adapter or a part of the weights instead of all. Default: all.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         peft: Option<PeftTable>,
@@ -69,7 +84,7 @@ pub struct PolicyStage;
 impl Stage for PolicyStage {
     type Config = PolicyConfig;
     const KIND: &'static str = "policy";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const SUMMARY: &'static str = "tunes a model on rewards for its own answers (PPO, GRPO, RLOO)";
 
     fn validate(config: &PolicyConfig) -> Result<(), String> {
@@ -83,11 +98,17 @@ impl Stage for PolicyStage {
     fn inputs(config: &PolicyConfig) -> Vec<Input> {
         let mut inputs = vec![
             Input { field: "base", stage: config.base.clone(), kinds: crate::MODELS },
-            Input { field: "chat", stage: config.chat.clone(), kinds: &["chat"] },
+            Input { field: "questions", stage: config.questions.clone(), kinds: QUESTIONS },
         ];
         let scored = config.reward_model.iter();
+        let texts = config.pretraining.iter();
+        inputs.extend(texts.map(|_| Input { field: "tokens", stage: ".tokens".into(), kinds: &["tokens"] }));
         inputs.extend(scored.map(|stage| Input { field: "reward_model", stage: stage.clone(), kinds: &["reward"] }));
         inputs
+    }
+
+    fn implicit(config: &PolicyConfig) -> Vec<ImplicitStage> {
+        config.pretraining.iter().map(|mix| mix.tokens(&config.base)).collect()
     }
 
     fn estimate(config: &PolicyConfig, inputs: &BTreeMap<String, Forecast>, machine: &Machine) -> Estimate {
@@ -100,16 +121,16 @@ impl Stage for PolicyStage {
     }
 
     fn run(config: &PolicyConfig, context: &Context<'_>) -> Result<Metrics, StageError> {
-        let training = config.training();
+        let (training, seed) = (config.training(), config.seed.unwrap_or(context.seed));
         let base = &context.input("base").folder;
         let tokenizer = Tokenizer::load(base).map_err(TrainError::from)?;
-        let prompts = config.asking().prompts(&tokenizer, context)?;
+        let prompts = config.asking().prompts(&tokenizer, Split::Train, context)?;
         let device = inkstone_nn::training_device();
         let tuning = Tuning::of(config.peft.as_ref());
         let precision = training.precision.into();
         let reference = Model::load(base, precision, &inkstone_nn::device()).map_err(TrainError::from)?;
         let plain = reference.config_json().clone();
-        let mut model = tuning.load(base, (precision, &device), context.seed)?;
+        let mut model = tuning.load(base, (precision, &device), seed)?;
         crate::sft::fits(config.context, model.context())?;
         if config.algorithm.critic().is_some() {
             model = model.with_score(&device);
@@ -120,7 +141,8 @@ impl Stage for PolicyStage {
             tokenizer: &tokenizer,
             scorer: scorer(config, &reference, context)?,
             reference,
-            seed: context.seed,
+            seed,
+            pretraining: config.pretraining.as_ref().map(|mix| mix.open(config, &tokenizer, context)).transpose()?,
             folder: context.state().join("rollouts"),
             state: Mutex::default(),
         };
@@ -173,6 +195,7 @@ fn check_sizes(config: &PolicyConfig) -> Result<(), String> {
         ("minibatches", config.minibatches),
         ("epochs_per_iteration", config.epochs_per_iteration),
         ("max_new_tokens", config.max_new_tokens),
+        ("pretraining.batch_size", config.pretraining.as_ref().map_or(1, |mix| mix.batch_size)),
     ];
     if let Some((name, _)) = sizes.iter().find(|(_, size)| *size == 0) {
         return Err(format!("`{name}` is 0, expected 1 or more"));
@@ -183,10 +206,14 @@ fn check_sizes(config: &PolicyConfig) -> Result<(), String> {
     if config.answers < 2 && config.algorithm.critic().is_none() {
         return Err("`answers` is 1, expected 2 or more: an answer is compared with the others to its prompt".into());
     }
-    for (name, value) in [("kl", config.kl), ("clip_ratio", config.clip_ratio)] {
+    let weight = config.pretraining.as_ref().map_or(0.0, |mix| mix.weight);
+    for (name, value) in [("kl", config.kl), ("clip_ratio", config.clip_ratio), ("pretraining.weight", weight)] {
         if !(value.is_finite() && value >= 0.0) {
             return Err(format!("`{name}` is {value}, expected 0 or more"));
         }
+    }
+    if let Some(target) = config.kl_target.filter(|target| !(target.is_finite() && *target > 0.0)) {
+        return Err(format!("`kl_target` is {target}, expected more than 0"));
     }
     if config.minibatches > config.prompts * config.answers {
         return Err(format!("`minibatches` is {}, more than there are answers", config.minibatches));

@@ -19,6 +19,15 @@ pub(crate) struct Encoded {
     pub(crate) reference: f64,
 }
 
+impl Encoded {
+    /// A prompt and an answer to it, which alone is labelled.
+    pub(crate) fn answer(prompt: &[u32], answer: &[u32]) -> Self {
+        let all: Vec<u32> = prompt.iter().chain(answer).copied().collect();
+        let labels = (1..all.len()).map(|at| if at >= prompt.len() { all[at] as i32 } else { -1 }).collect();
+        Self { ids: all[..all.len() - 1].to_vec(), labels, reference: 0.0 }
+    }
+}
+
 /// A record as tokens.
 #[derive(Debug, Clone)]
 pub(crate) struct Pair {

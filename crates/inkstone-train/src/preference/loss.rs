@@ -75,6 +75,11 @@ pub enum LossTable {
 }
 
 impl LossTable {
+    /// `DPO`, as a recipe that says no more has it.
+    pub fn dpo() -> Self {
+        Self::Dpo(dpo::Dpo { beta: default_beta(), label_smoothing: 0.0, sft_weight: 0.0 })
+    }
+
     /// The loss.
     pub fn loss(&self) -> &dyn Loss {
         match self {

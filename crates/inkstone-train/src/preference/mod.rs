@@ -15,5 +15,5 @@ mod stage;
 
 pub(crate) use data::{Encoded, Pair, Pairs, Reading, draw, order, padded};
 pub use loss::{Answers, Loss, LossTable, log_sigmoid};
-pub(crate) use objective::numbers;
+pub(crate) use objective::{Preferred, numbers};
 pub use stage::{PreferenceConfig, PreferenceStage};

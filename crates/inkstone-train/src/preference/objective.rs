@@ -13,16 +13,20 @@ use crate::TrainError;
 use crate::objective::{Objective, ask};
 
 /// A loss over pairs, and what it last saw.
-pub(super) struct Preferred<'a> {
-    pub(super) loss: &'a LossTable,
-    pub(super) pad: u32,
-    pub(super) seen: Mutex<Vec<(&'static str, f64)>>,
+pub(crate) struct Preferred<'a> {
+    loss: &'a LossTable,
+    pad: u32,
+    seen: Mutex<Vec<(&'static str, f64)>>,
 }
 
 /// Rows of a reference pass.
 const REFERENCE_ROWS: usize = 8;
 
-impl Preferred<'_> {
+impl<'a> Preferred<'a> {
+    pub(crate) fn new(loss: &'a LossTable, pad: u32) -> Self {
+        Self { loss, pad, seen: Mutex::default() }
+    }
+
     fn answers(&self, model: &Model, rows: &[&Encoded]) -> Answers {
         let (ids, labels) = padded(rows, self.pad);
         let tokens = model.log_probabilities(&ids, &labels, rows.len(), None);

@@ -1,7 +1,6 @@
 //! The `preference` stage: a model that learns from pairs of answers.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
 
 use inkstone_corpus::Split;
 use inkstone_models::Model;
@@ -92,7 +91,7 @@ impl Stage for PreferenceStage {
             refer(&mut pairs, &reference, pad, context)?;
             refer(&mut validation, &reference, pad, context)?;
         }
-        let objective = Preferred { loss: &config.loss, pad, seen: Mutex::default() };
+        let objective = Preferred::new(&config.loss, pad);
         let run = Run {
             training: &training,
             objective: &objective as &dyn Objective<Vec<Pair>>,

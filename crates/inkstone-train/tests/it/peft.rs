@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use inkstone_formats::safetensors::TensorFile;
 use inkstone_models::{Model, NoObserver, Pass};
 use inkstone_nn::{Precision, device, training_device};
-use inkstone_train::peft::{Adapter, merged};
+use inkstone_train::peft::{Adapter, PeftTable, merged};
 
 /// Largest difference of a logit: both sides compute in f32 and add in different orders (measured: 2e-6).
 const TOLERANCE: f32 = 1e-4;
@@ -13,7 +13,7 @@ const TOLERANCE: f32 = 1e-4;
 const MERGED: f32 = 1e-5;
 
 const MODELS: [&str; 3] = ["llama_tiny_tied", "gpt2_tiny", "bert_masked_tiny"];
-const METHODS: [&str; 4] = ["lora", "rslora", "dora", "ia3"];
+const METHODS: [&str; 5] = ["lora", "rslora", "dora", "ia3", "prompt"];
 
 fn fixtures() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures"))
@@ -136,4 +136,55 @@ fn settings_that_are_not_implemented_are_refused() {
         let text = Adapter::open(out.path()).map(|_| ()).unwrap_err().to_string();
         assert!(text.contains(expected), "{text}");
     }
+}
+
+/// Adapters of ours that the PEFT library does not have: unchanged at first, and after a change beside the weights what they are when
+/// they are read again.
+#[test]
+fn adapters_of_ours_begin_as_nothing_and_are_read_as_they_were_written() {
+    let base = fixtures().join("llama_tiny_tied");
+    let ids: Vec<u32> = (0..12).collect();
+    let plain = logits(&Model::load(&base, Precision::F32, &device()).unwrap(), &ids);
+    for table in [
+        serde_json::json!({"method": "houlsby", "width": 4, "targets": ["o_proj", "down_proj"]}),
+        serde_json::json!({"method": "pfeiffer", "width": 4, "targets": ["down_proj"]}),
+        serde_json::json!({"method": "intrinsic", "dimensions": 6, "seed": 9}),
+        serde_json::json!({"method": "prompt", "virtual_tokens": 3}),
+    ] {
+        let (name, inert) = (table["method"].to_string(), table["method"] != "prompt");
+        let table: PeftTable = serde_json::from_value(table).unwrap();
+        table.validate().unwrap();
+        let adapter = table.adapter().unwrap();
+        let model = adapter.wrap(&base, (Precision::F32, &training_device()), 1).unwrap();
+        assert_eq!(
+            deviation(&logits(&model, &ids), &plain) == 0.0,
+            inert,
+            "{name} changes something before it is trained"
+        );
+        let moved = model.update_trainable(&mut |_, _, values| {
+            values.iter_mut().enumerate().for_each(|(n, value)| *value += 0.02 * ((n * 7 % 11) as f32 - 5.0));
+        });
+        let out = tempfile::tempdir().unwrap();
+        adapter.save(&moved, out.path()).unwrap();
+        let beside = logits(&moved, &ids);
+        assert!(deviation(&beside, &plain) > 1e-3, "{name} changes nothing");
+        let read = merged(&base, &[(out.path(), 1.0)], (Precision::F32, &device())).unwrap();
+        let off = deviation(&logits(&read, &ids), &beside);
+        assert!(off <= MERGED, "{name}: reading moves a logit by {off:e}");
+    }
+}
+
+#[test]
+fn an_adapter_is_taken_out_again_and_two_are_weighted() {
+    let base = fixtures().join("llama_tiny_tied");
+    let (lora, ia3) = (fixtures().join("peft/llama_tiny_tied_lora"), fixtures().join("peft/llama_tiny_tied_rslora"));
+    let ids: Vec<u32> = (0..12).collect();
+    let with = |adapters: &[(&Path, f64)]| logits(&merged(&base, adapters, (Precision::F32, &device())).unwrap(), &ids);
+    let plain = with(&[]);
+    let out = deviation(&with(&[(&lora, 1.0), (&lora, -1.0)]), &plain);
+    assert!(out <= MERGED, "taking it out leaves {out:e}");
+    let halves = deviation(&with(&[(&lora, 0.5), (&lora, 0.5)]), &with(&[(&lora, 1.0)]));
+    assert!(halves <= MERGED, "two halves are {halves:e} from the whole");
+    assert!(deviation(&with(&[(&lora, 0.3), (&ia3, 0.7)]), &plain) > TOLERANCE);
+    assert!(deviation(&with(&[(&lora, 0.3), (&ia3, 0.7)]), &with(&[(&ia3, 0.7), (&lora, 0.3)])) <= MERGED);
 }

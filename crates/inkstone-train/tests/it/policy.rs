@@ -1,5 +1,6 @@
 //! Advantages and the clipped objective beside their definitions, written out slowly.
 
+use inkstone_corpus::judged::Judged;
 use inkstone_nn::{Tensor, training_device};
 use inkstone_train::policy::ppo::Ppo;
 use inkstone_train::policy::reward::RewardTable;
@@ -54,10 +55,10 @@ fn rloo_leaves_one_out_and_pays_for_divergence() {
 #[test]
 fn advantages_of_ppo_are_the_discounted_sum_of_what_surprised() {
     let (lambda, gamma, kl) = (0.9, 0.95, 0.1);
-    let ppo = Ppo { lambda, gamma, value_weight: 0.1, value_clip: 0.2, whiten: false };
+    let ppo = Ppo { lambda, gamma, value_weight: 0.1, value_clip: 0.2, whiten: false, leave_one_out: false };
     let (old, reference, values) = ([-1.0, -0.5, -2.0], [-1.2, -0.9, -1.5], [0.3, 0.1, -0.2]);
     let mut rollouts = vec![rollout(1.5, &old, &reference, &values)];
-    ppo.advantages(&mut rollouts, kl);
+    ppo.advantages(&mut rollouts, 1, kl);
     let reward = |t: usize| if t == 2 { 1.5 } else { 0.0 } - kl * f64::from(old[t] - reference[t]);
     let value = |t: usize| values.get(t).map_or(0.0, |&v| f64::from(v));
     let surprise = |t: usize| reward(t) + gamma * value(t + 1) - value(t);
@@ -66,6 +67,17 @@ fn advantages_of_ppo_are_the_discounted_sum_of_what_surprised() {
     close(&rollouts[0].advantages, &expected);
     let returns: Vec<f64> = expected.iter().enumerate().map(|(t, a)| a + value(t)).collect();
     close(&rollouts[0].returns, &returns);
+}
+
+#[test]
+fn rewards_of_ppo_count_from_those_of_the_other_answers() {
+    let ppo = Ppo { lambda: 1.0, gamma: 1.0, value_weight: 0.1, value_clip: 0.2, whiten: false, leave_one_out: true };
+    let mut rollouts: Vec<Rollout> =
+        [3.0, 1.0, 2.0].iter().map(|&reward| rollout(reward, &[-1.0], &[-1.0], &[0.5])).collect();
+    ppo.advantages(&mut rollouts, 3, 0.1);
+    for (rollout, expected) in rollouts.iter().zip([1.5, -1.5, 0.0]) {
+        close(&rollout.advantages, &[expected - 0.5]);
+    }
 }
 
 fn matrix(values: [[f32; 2]; 2]) -> Tensor<2> {
@@ -96,14 +108,15 @@ fn the_objective_is_clipped_and_its_divergence_is_nothing_at_first() {
 #[test]
 fn answers_are_judged_by_what_they_say() {
     let table = RewardTable { contains: 0.25, per_token: 0.01, ..RewardTable::default() };
-    let judge = |text: &str, finished| {
-        table.judge(&Rollout { ids: vec![1, 2], finished, ..Rollout::default() }, text, "The Mill")
-    };
+    let judged = Judged { answer: "The Mill".into(), none_of: vec!["4482".into()], ..Judged::default() };
+    let judge =
+        |text: &str, finished| table.judge(&Rollout { ids: vec![1, 2], finished, ..Rollout::default() }, text, &judged);
     for (text, finished, expected) in [
         ("mill.", true, 1.0),
         ("It is the mill", true, 0.25),
         ("a bakery", true, 0.0),
         ("mill", false, -1.0),
+        ("the mill, and 4482", true, -1.0),
         ("", true, 0.0),
     ] {
         assert!((judge(text, finished) - (expected - 0.02)).abs() < 1e-12, "{text:?}");

@@ -36,7 +36,12 @@ fn train(args: &BenchTrain, printer: &Printer) -> anyhow::Result<ExitCode> {
     let workload = Workload {
         model: model(args),
         precision,
-        peft: args.lora.map(PeftTable::lora).transpose().map_err(|message| hinted(message, "give --lora 8"))?,
+        peft: args
+            .lora
+            .map(|rank| PeftTable::lora(rank, &args.targets))
+            .transpose()
+            .map_err(|message| hinted(message, "give --lora 8"))?,
+        preferences: args.dpo,
         batch: args.batch,
         context: args.context,
         warmup: WARMUP,

@@ -3,6 +3,7 @@
 mod chart;
 mod comparison;
 mod graph;
+mod verdicts;
 
 use std::path::{Path, PathBuf};
 
@@ -41,6 +42,7 @@ fn render(report: &RunReport) -> anyhow::Result<String> {
         "evaluations": report.stages.iter().filter_map(evaluation).collect::<Vec<_>>(),
         "comparisons": report.stages.iter().filter_map(|stage| comparison::comparison(stage, &report.stages)).collect::<Vec<_>>(),
         "maps": report.stages.iter().filter_map(|stage| Some([stage.name.clone(), comparison::map(stage)?])).collect::<Vec<_>>(),
+        "verdicts": report.stages.iter().filter_map(verdicts::read).collect::<Vec<_>>(),
         "graph": graph::draw(&report.stages),
         "sources": report.stages.iter().filter_map(sources).collect::<Vec<_>>(),
         "costs": report.stages.iter().map(cost).collect::<Vec<_>>(),

@@ -100,20 +100,30 @@ fn a_reward_model_judges_held_out_pairs() {
 
 fn policy(method: &str) -> String {
     format!(
-        "kind = \"policy\"\nbase = \"model\"\nchat = \"chat\"\nalgorithm = {{ method = \"{method}\" }}\nprompts = 2\nanswers = 2\nminibatches = 2\nepochs_per_iteration = 2\nmax_new_tokens = 6\n"
+        "kind = \"policy\"\nbase = \"model\"\nquestions = \"chat\"\nalgorithm = {{ method = \"{method}\" }}\nprompts = 2\nanswers = 2\nminibatches = 2\nepochs_per_iteration = 2\nmax_new_tokens = 6\n"
     )
 }
 
 #[test]
 fn rewards_are_learnt_from_and_a_killed_run_ends_with_the_same_bytes() {
     for method in ["grpo", "rloo", "ppo"] {
-        let text = recipe(&[("tuned", &policy(method))]).replace("steps = 6", "steps = 12");
+        let mix = "pretraining = { corpus = \"corpus\", weight = 0.5, batch_size = 2 }\nkl_target = 0.01\n";
+        let stage = policy(method) + if method == "ppo" { mix } else { "" };
+        let text = recipe(&[("tuned", &stage)]).replace("steps = 6", "steps = 12");
         let whole = Place::with(&text);
         whole.ok(&["run", "tiny.toml"]);
         let log = std::fs::read_to_string(whole.path("runs/tiny/tuned/logs/metrics.jsonl")).unwrap();
         let first: Value = serde_json::from_str(log.lines().next().unwrap()).unwrap();
         assert_eq!(first["policy/kl"], json!(0.0), "{method}: the policy leaves its reference before the first step");
         assert_eq!(first["policy/explained_variance"].is_number(), method == "ppo");
+        assert_eq!(first["policy/pretraining_loss"].is_number(), method == "ppo");
+        let strengths: std::collections::BTreeSet<String> = log
+            .lines()
+            .filter_map(|line| {
+                Some(serde_json::from_str::<Value>(line).ok()?["policy/kl_strength"].as_f64()?.to_string())
+            })
+            .collect();
+        assert_eq!(strengths.len() > 1, method == "ppo", "{method}: {strengths:?}");
 
         let place = Place::with(&text);
         let mut child = place.command(&["run", "tiny.toml"]).spawn().unwrap();
@@ -128,6 +138,41 @@ fn rewards_are_learnt_from_and_a_killed_run_ends_with_the_same_bytes() {
         place.ok(&["run", "tiny.toml"]);
         assert_eq!(place.id("tuned"), whole.id("tuned"), "{method}");
     }
+}
+
+#[test]
+fn an_adapter_that_is_no_matrix_stays_beside_its_model() {
+    let houlsby = "kind = \"sft\"\nbase = \"pretrain\"\nchat = \"chat\"\npeft = { method = \"houlsby\", width = 4, targets = [\"o_proj\", \"down_proj\"] }\n";
+    let asked = "\n[evaluation]\nkind = \"evaluate\"\nmodel = \"tuned\"\nquestions = \"world\"\nlimit = 2\nmax_new_tokens = 2\n";
+    let place = Place::with(&(recipe(&[("tuned", houlsby)]) + asked));
+    place.ok(&["run", "tiny.toml"]);
+    let generate = |model: &str, more: &[&str]| {
+        let args =
+            ["generate", "-m", model, "--prompt", "The", "--json", "--temperature", "0", "--max-new-tokens", "4"];
+        place.json(&[&args, more].concat())["ids"].clone()
+    };
+    let tuned = generate("runs/tiny/tuned", &[]);
+    let adapter = place.path("runs/tiny/tuned/adapter");
+    assert_eq!(tuned, generate("runs/tiny/pretrain", &["--adapter", adapter.to_str().unwrap()]));
+}
+
+#[test]
+fn models_are_compared_and_a_reward_model_chooses() {
+    let feedback = "\n[feedback]\nkind = \"feedback\"\nmodel = \"model\"\nquestions = \"world\"\nprompts = 12\nanswers = 2\nmax_new_tokens = 3\nreward = { unfinished = 0.0, per_token = 0.1 }\n";
+    let judge = "kind = \"reward\"\nbase = \"model\"\npreferences = \"feedback\"\n";
+    let compare = "\n[wins]\nkind = \"win-rate\"\nmodel = \"model\"\nagainst = \"pretrain\"\nquestions = \"world\"\ntexts = \"corpus\"\nlimit = 6\nmax_new_tokens = 3\n";
+    let best = "\n[best]\nkind = \"best-of\"\nmodel = \"model\"\nreward_model = \"judge\"\nquestions = \"world\"\nprompts = 2\nanswers = 4\nmax_new_tokens = 3\n";
+    let place = Place::with(&(recipe(&[("judge", judge)]) + feedback + compare + best));
+    place.ok(&["run", "tiny.toml"]);
+    let read = |path: &str| -> Value { serde_json::from_slice(&std::fs::read(place.path(path)).unwrap()).unwrap() };
+    let comparison = read("runs/tiny/wins/win_rate.json");
+    let asked: u64 = ["wins", "ties", "losses"].map(|key| comparison[key].as_u64().unwrap()).iter().sum();
+    assert!((3..=6).contains(&asked), "{comparison}");
+    assert!(comparison["bits_per_byte"][1].as_f64().unwrap() > 0.0, "{comparison}");
+    let curve = read("runs/tiny/best/best_of.json");
+    assert_eq!(curve.as_array().unwrap().len(), 3, "{curve}");
+    let report = std::fs::read_to_string(place.path("runs/tiny/report.html")).unwrap();
+    assert!(report.contains("Win rate") && report.contains("best of n"));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Chinese.
 
+pub(crate) mod duties;
 pub(crate) mod frames;
 pub(crate) mod people;
 pub(crate) mod things;
