@@ -70,7 +70,7 @@ pub enum EvalError {
     /// Trouble with an n-gram model or a small network.
     #[error(transparent)]
     Classic(#[from] inkstone_classic::ClassicError),
-    /// Trouble with the corpus.
+    /// Trouble with texts or questions.
     #[error(transparent)]
     Corpus(#[from] inkstone_corpus::CorpusError),
     /// Trouble with the tokenizer.
@@ -82,9 +82,6 @@ pub enum EvalError {
     /// Trouble with an adapter.
     #[error(transparent)]
     Train(#[from] inkstone_train::TrainError),
-    /// Trouble with texts or questions.
-    #[error(transparent)]
-    Corpus(#[from] inkstone_corpus::CorpusError),
     /// Trouble while generating.
     #[error(transparent)]
     Engine(#[from] inkstone_engine::EngineError),
@@ -106,7 +103,6 @@ impl EvalError {
             Self::Corpus(error) => return error.hint(),
             Self::Tokenizer(error) => return error.hint(),
             Self::Model(error) => return error.hint().map(str::to_owned),
-            Self::Corpus(error) => return error.hint(),
             Self::Train(error) => return error.hint(),
             Self::Engine(error) => return error.hint().map(str::to_owned),
             Self::Interrupted => return None,

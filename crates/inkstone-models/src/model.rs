@@ -181,7 +181,7 @@ impl Model {
     pub fn loss(&self, ids: &[u32], labels: &[i32], batch: usize, starts: Option<&[u32]>) -> Loss {
         let mut observer = NoObserver;
         let mut pass = Pass { starts, ..Pass::new(&mut observer) };
-        let x_ne = self.network.hidden(ids, batch, &mut pass);
+        let x_ne = self.stream(ids, batch, &mut pass);
         let ops::CrossEntropy { mean, losses, counted } = match self.network.plain_head() {
             Some((w_ve, precision)) => ops::linear_cross_entropy(x_ne, w_ve, labels.into(), precision),
             None => ops::cross_entropy(self.network.head(x_ne, &mut pass), labels.into()),

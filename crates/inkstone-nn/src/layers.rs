@@ -140,6 +140,7 @@ impl Embedding {
     pub fn plain(&self) -> Option<(Tensor<2>, Precision)> {
         match self {
             Self::Dense(table) => Some((table.weight.val(), table.precision.0)),
+            Self::Extended(extended) => extended.table.plain(),
             Self::Quantised(_) => None,
         }
     }
