@@ -7,7 +7,9 @@
 pub mod answer;
 pub mod chat;
 pub mod document;
+pub mod draw;
 pub mod error;
+pub mod examples;
 pub mod loader;
 pub mod preferences;
 pub mod read;
@@ -24,5 +26,6 @@ mod text;
 pub use chat::stage::ChatStage;
 pub use document::{Document, DocumentId, Split, read_documents};
 pub use error::CorpusError;
+pub use examples::ExamplesStage;
 pub use preferences::PreferencesStage;
 pub use stage::CorpusStage;

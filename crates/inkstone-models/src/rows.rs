@@ -15,7 +15,7 @@ pub(crate) struct Rows {
     pub(crate) first: usize,
     /// For each token the first key that it may see.
     pub(crate) starts: Arc<[u32]>,
-    /// For each token of an encoder the end of the keys that it may see; none: that of the row.
+    /// For each token the end of the keys that it may see; none: that of the row, or the token itself.
     ends: Option<Arc<[u32]>>,
     /// The position of each token in its sequence, where they do not follow one another.
     scattered: Option<Arc<[u32]>>,
@@ -63,9 +63,10 @@ impl Rows {
         }
     }
 
-    /// Attention to everything before, scaled by the root of the head's width.
+    /// Attention to everything before, and to a prefix that sees all of itself, scaled by the root of the head's width.
     pub(crate) fn causal(&self, head_width: usize) -> Attention {
-        Attention::causal(Arc::clone(&self.starts), 1.0 / (head_width as f32).sqrt())
+        let mask = self.ends.clone().map_or(Mask::Causal, Mask::Until);
+        Attention { mask, ..Attention::causal(Arc::clone(&self.starts), 1.0 / (head_width as f32).sqrt()) }
     }
 
     /// [`Self::causal`] to no more than `window` tokens, the own one included (arXiv:2310.06825, section 2).

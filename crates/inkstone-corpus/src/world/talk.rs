@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::draw::Draw;
 use super::facts::{Fact, Town};
 use super::tongue::{Tongue, capitalised, question};
+use crate::draw::Draw;
 
 /// A training conversation, as messages.
 pub(crate) type Messages = Vec<Value>;
