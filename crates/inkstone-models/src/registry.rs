@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::architecture::Entry;
+use crate::architecture::{Entry, Kind};
 use crate::{ARCHITECTURES, ModelError};
 
 /// The entry that knows the model type, and the class of its models.
@@ -19,6 +19,11 @@ pub(crate) fn entry_of(config: &Value) -> Result<&'static Entry, ModelError> {
     let (entry, _) =
         find(kind).ok_or_else(|| ModelError::Architecture { got: kind.to_owned(), known: model_types() })?;
     Ok(entry)
+}
+
+/// What the model that `config` describes reads and what it predicts.
+pub fn kind(config: &Value) -> Result<Kind, ModelError> {
+    Ok(entry_of(config)?.kind)
 }
 
 /// Values of `model_type` that are implemented.
