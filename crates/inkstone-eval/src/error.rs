@@ -59,6 +59,9 @@ pub enum EvalError {
     /// The user asked to stop.
     #[error("stopped on request")]
     Interrupted,
+    /// Trouble with the examples.
+    #[error(transparent)]
+    Corpus(#[from] inkstone_corpus::CorpusError),
     /// Trouble with the tokenizer.
     #[error(transparent)]
     Tokenizer(#[from] inkstone_tokenizer::TokenizerError),
@@ -81,6 +84,7 @@ impl EvalError {
             Self::QuestionTooLong { tokens, stage, .. } => {
                 return Some(format!("set `context = {}` or more in [{stage}]", (tokens + 1).next_multiple_of(16)));
             }
+            Self::Corpus(error) => return error.hint(),
             Self::Tokenizer(error) => return error.hint(),
             Self::Model(error) => return error.hint().map(str::to_owned),
             Self::Engine(error) => return error.hint().map(str::to_owned),
