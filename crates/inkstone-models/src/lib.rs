@@ -25,10 +25,12 @@ mod baichuan;
 mod bert;
 mod bloom;
 mod glm;
+mod glm_2021;
 mod gpt1;
 mod gpt2;
 mod llama;
 mod t5;
+mod transformer;
 
 use architecture::{Entry, entry};
 
@@ -50,8 +52,10 @@ const ARCHITECTURES: &[Entry] = &[
     entry::<bert::MaskedEncoder>(),
     entry::<bloom::Bloom>(),
     entry::<glm::Glm>(),
+    entry::<glm_2021::Glm2021>(),
     entry::<gpt1::Gpt1>(),
     entry::<gpt2::Gpt2>(),
     entry::<llama::Llama>(),
     entry::<t5::T5>(),
+    entry::<transformer::Transformer>(),
 ];

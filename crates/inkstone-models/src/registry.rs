@@ -15,7 +15,11 @@ pub(crate) fn find(model_type: &str) -> Option<(&'static Entry, &'static str)> {
 
 /// The entry of the model that `config` describes.
 pub(crate) fn entry_of(config: &Value) -> Result<&'static Entry, ModelError> {
-    let kind = config.get("model_type").and_then(Value::as_str).unwrap_or("missing");
+    let kind = match config.get("model_type").and_then(Value::as_str).unwrap_or("missing") {
+        // Two architectures were published under this name.
+        "glm" if config.get("block_position_encoding").is_some() => "glm_2021",
+        kind => kind,
+    };
     let (entry, _) =
         find(kind).ok_or_else(|| ModelError::Architecture { got: kind.to_owned(), known: model_types() })?;
     Ok(entry)

@@ -176,6 +176,22 @@ fn loss_and_gradients_are_those_of_pytorch() {
 }
 
 #[test]
+fn blanks_are_filled_as_in_pytorch() {
+    let mut seen = 0;
+    for fixture in fixtures().into_iter().filter(|fixture| fixture.has("/infilling")) {
+        let (ids, ends) = (fixture.integers("/infilling/ids"), fixture.integers::<u32>("/infilling/ends"));
+        let places: Vec<u32> = fixture.integers("/infilling/places");
+        let places: Vec<[u32; 2]> = places.chunks_exact(2).map(|place| [place[0], place[1]]).collect();
+        let mut observer = NoObserver;
+        let mut pass = Pass { places: Some(&places), ends: Some(&ends), ..Pass::new(&mut observer) };
+        let logits = fixture.model(&device()).forward(&ids, 2, &mut pass);
+        fixture.compare("infilling", &numbers(logits), LOGIT_TOLERANCE);
+        seen += 1;
+    }
+    assert!(seen > 0);
+}
+
+#[test]
 fn greedy_tokens_with_a_cache_are_those_of_pytorch_without() {
     for fixture in fixtures().into_iter().filter(|fixture| fixture.has("/greedy")) {
         let model = fixture.model(&device());

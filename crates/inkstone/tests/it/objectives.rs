@@ -7,6 +7,8 @@ const LLAMA: &str = "{ architecture = \"llama\", hidden_size = 32, num_hidden_la
 const BERT: &str = "{ architecture = \"bert\", hidden_size = 32, num_hidden_layers = 1, num_attention_heads = 2 }";
 const T5: &str = "{ architecture = \"t5\", d_model = 32, num_layers = 1, num_heads = 2 }";
 
+const GLM: &str = "{ architecture = \"glm_2021\", hidden_size = 32, num_layers = 1, num_attention_heads = 2 }";
+
 /// The tiny recipe up to its `pretrain` stage, with another model and objective.
 fn recipe(model: &str, objective: &str) -> String {
     TINY[..TINY.find("[model]").unwrap()]
@@ -32,6 +34,7 @@ fn every_objective_trains_the_architectures_that_take_it() {
         (LLAMA, spans),
         (LLAMA, mixture),
         (LLAMA, both),
+        (GLM, both),
     ] {
         place.write("tiny.toml", recipe(model, objective));
         place.ok(&["run", "tiny.toml"]);
