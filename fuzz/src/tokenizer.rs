@@ -76,7 +76,7 @@ pub(crate) const WORD_PIECE: Target = Target {
 pub(crate) const BYTE_PAIRS: Target = Target {
     name: "byte_pairs",
     run: |data| {
-        alone(&[("merges.txt", data), ("vocab.json", include_bytes!("../../fixtures/tokenizers/gpt2/vocab.json"))])
+        alone(&[("merges.txt", data), ("vocab.json", include_bytes!("../../fixtures/tokenizers/gpt2/vocab.json"))]);
     },
     seeds: || vec![fixture!("gpt2/merges.txt")],
 };

@@ -106,7 +106,6 @@ struct Attention {
 
 /// The feed-forward layer.
 #[derive(Module, Debug)]
-#[expect(clippy::struct_field_names, reason = "the published names")]
 struct Mlp {
     dense_h_to_4h: Projection,
     dense_4h_to_h: Projection,

@@ -94,7 +94,10 @@ impl ModelTable {
         });
         for part in [fields, rest] {
             let Value::Object(part) = part else { continue };
-            for (key, value) in part.into_iter().filter(|(key, _)| key != "model_type") {
+            // An empty list of classes is one that the recipe left out.
+            let said =
+                |key: &str, value: &Value| key != "model_type" && !(key == "architectures" && *value == json!([]));
+            for (key, value) in part.into_iter().filter(|(key, value)| said(key, value)) {
                 config[key] = value;
             }
         }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use inkstone_nn::ops::{self, Attention as How, Bias, Mask};
+use inkstone_nn::ops::{Attention as How, Bias};
 use inkstone_nn::{Activation, Embedding, Precision, Projection, RmsNorm};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};

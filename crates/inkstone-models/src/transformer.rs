@@ -25,6 +25,7 @@ use crate::rows::{Memory, Rows, attend, attend_source, heads_of};
 
 /// The fields of `config.json` that matter to the maths.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "those of config.json")]
 pub(crate) struct Config {
     /// Token ids (v).
     vocab_size: usize,

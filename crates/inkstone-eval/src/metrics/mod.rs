@@ -36,13 +36,15 @@ mod tests {
     #[test]
     fn figures_are_those_of_sacrebleu_and_rouge_score() {
         let text = include_str!("../../../../fixtures/metrics/texts.json");
-        let cases: Vec<Value> = serde_json::from_str(text).unwrap();
+        let cases: Vec<Value> = serde_json::from_str(text).expect("the fixture's form");
         for case in &cases {
             let pairs: Vec<(&str, &str)> = case["pairs"]
                 .as_array()
-                .unwrap()
+                .expect("the fixture's form")
                 .iter()
-                .map(|pair| (pair[0].as_str().unwrap(), pair[1].as_str().unwrap()))
+                .map(|pair| {
+                    (pair[0].as_str().expect("the fixture's form"), pair[1].as_str().expect("the fixture's form"))
+                })
                 .collect();
             let words = rouge(&pairs);
             let figures = [
@@ -55,7 +57,7 @@ mod tests {
                 ("rougeL", words.longest),
             ];
             for (name, got) in figures {
-                let expected = case[name].as_f64().unwrap();
+                let expected = case[name].as_f64().expect("the fixture's form");
                 assert!((got - expected).abs() < TOLERANCE, "{name} of {pairs:?} is {got}, expected {expected}");
             }
         }

@@ -27,7 +27,7 @@ struct Piece {
     piece: Option<String>,
     #[prost(float, optional, tag = "2")]
     score: Option<f32>,
-    #[prost(int32, optional, tag = "3")]
+    #[prost(int32, optional, tag = "3", default = "1")]
     kind: Option<i32>,
 }
 
@@ -72,14 +72,6 @@ impl Piece {
     fn text(&self) -> &str {
         self.piece.as_deref().unwrap_or_default()
     }
-
-    fn kind(&self) -> i32 {
-        self.kind.unwrap_or(NORMAL)
-    }
-
-    fn score(&self) -> f64 {
-        f64::from(self.score.unwrap_or(0.0))
-    }
 }
 
 /// `tokenizer.json` of a model, and the settings for its special tokens.
@@ -121,7 +113,8 @@ impl Model {
 
     fn unigram(&self) -> Result<Value, String> {
         let unknown = self.pieces.iter().position(|piece| piece.kind() == UNKNOWN).ok_or("no piece for the unknown")?;
-        let pieces: Vec<Value> = self.pieces.iter().map(|piece| json!([piece.text(), piece.score()])).collect();
+        let pieces: Vec<Value> =
+            self.pieces.iter().map(|piece| json!([piece.text(), f64::from(piece.score())])).collect();
         Ok(json!({"type": "Unigram", "unk_id": unknown, "vocab": pieces, "byte_fallback": self.falls_back()}))
     }
 
@@ -184,7 +177,7 @@ impl Model {
 
 /// The normaliser of a map of characters. Its trie is followed without checks by those who read it, so it must at least be whole.
 fn precompiled(map: &[u8]) -> Result<Value, String> {
-    let size = map.first_chunk::<4>().map(|size| u32::from_le_bytes(*size) as usize).unwrap_or(usize::MAX);
+    let size = map.first_chunk::<4>().map_or(usize::MAX, |size| u32::from_le_bytes(*size) as usize);
     if size % 4 != 0 || map.len() < 4 || size > map.len() - 4 {
         return Err(format!("the map of characters says that its trie has {size} bytes, of {}", map.len()));
     }

@@ -70,9 +70,13 @@ fn a_saved_one_is_a_tokenizer_json_with_the_same_ids() {
 fn damage_is_named_with_its_place() {
     let fails = |files: &[(&str, &[u8])], parts: &[&str]| {
         let place = tempfile::tempdir().unwrap();
-        files.iter().for_each(|(name, bytes)| std::fs::write(place.path().join(name), bytes).unwrap());
+        for (name, bytes) in files {
+            std::fs::write(place.path().join(name), bytes).unwrap();
+        }
         let error = Tokenizer::load(place.path()).unwrap_err().to_string();
-        parts.iter().for_each(|part| assert!(error.contains(part), "{part}: {error}"));
+        for part in parts {
+            assert!(error.contains(part), "{part}: {error}");
+        }
     };
     fails(&[("vocab.txt", b"a\nb\n")], &["vocab.txt", "[UNK]"]);
     fails(

@@ -237,7 +237,9 @@ impl Examples {
                 |row: &&Row| (0..longest).map(|at| u32::from(at >= row.second && at < row.ids.len())).collect();
             batch.rows.segments = rows.iter().flat_map(|row| -> Vec<u32> { segment(row) }).collect();
         }
-        examples.iter().for_each(|example| example.target.add(longest, &mut batch));
+        for example in examples {
+            example.target.add(longest, &mut batch);
+        }
         if let Some(Encoded { target: Target::Ends(_), .. }) = examples.first() {
             // The beginnings of all answers, then their ends.
             let (starts, ends): (Vec<i32>, Vec<i32>) =

@@ -111,7 +111,7 @@ impl Infilling {
         if long {
             let length = (tokens / 2 + draw.below(tokens - tokens / 2 + 1)).clamp(1, tokens);
             let start = draw.below(tokens - length + 1);
-            return vec![start..start + length];
+            return std::iter::once(start..start + length).collect();
         }
         short_spans(tokens, draw)
     }

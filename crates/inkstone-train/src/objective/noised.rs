@@ -129,7 +129,9 @@ impl Hits {
     /// Of guesses, each beside what is right.
     pub(crate) fn of(guesses: &[(i32, i32)]) -> Self {
         let mut counts = std::collections::BTreeMap::<i32, u64>::new();
-        guesses.iter().for_each(|(_, right)| *counts.entry(*right).or_default() += 1);
+        for (_, right) in guesses {
+            *counts.entry(*right).or_default() += 1;
+        }
         Self {
             hits: guesses.iter().filter(|(guess, right)| guess == right).count() as u64,
             commonest: counts.values().copied().max().unwrap_or(0),

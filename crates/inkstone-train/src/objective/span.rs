@@ -92,7 +92,7 @@ mod tests {
             for &id in pair.source.iter().filter(|&&id| id != 999) {
                 match sentinels.binary_search(&id) {
                     Ok(_) => {
-                        let from = pair.target.iter().position(|&other| other == id).unwrap() + 1;
+                        let from = pair.target.iter().position(|&other| other == id).expect("its span") + 1;
                         restored.extend(pair.target[from..].iter().take_while(|&&id| id < 999));
                     }
                     Err(_) => restored.push(id),

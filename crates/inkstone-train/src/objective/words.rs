@@ -130,7 +130,7 @@ mod tests {
     fn characters_and_their_bytes_belong_to_chinese_words() {
         let text = "\u{6211}\u{559c}\u{6b22}\u{5317}\u{4eac}";
         let mut tokens: Vec<Vec<u8>> = text.chars().map(|c| c.to_string().into_bytes()).collect();
-        let broken = tokens.pop().unwrap();
+        let broken = tokens.pop().expect("five characters");
         tokens.extend([broken[..1].to_vec(), broken[1..].to_vec()]);
         let tokens: Vec<&[u8]> = tokens.iter().map(Vec::as_slice).collect();
         assert_eq!(words(&tokens), ["\u{6211}", "\u{559c}\u{6b22}", "\u{5317}\u{4eac}"]);
