@@ -92,6 +92,31 @@ pub fn labels_of(config: &Value) -> Vec<String> {
     (0..count.min(1 << 16)).map(|n| name(n).unwrap_or_else(|| format!("LABEL_{n}"))).collect()
 }
 
+/// `config` as that of the network below a head: a decoder that judges rows has no head for tokens of its own, as if that were the
+/// embedding.
+pub(crate) fn body(config: &Value, kind: Kind) -> Value {
+    let mut body = config.clone();
+    if kind == Kind::Decoder && outputs(config).is_some_and(|outputs| outputs > 1) {
+        body["tie_word_embeddings"] = true.into();
+    }
+    body
+}
+
+/// What the class of `config` is for, where it has a head for a task.
+fn task_of(config: &Value) -> Option<TaskHead> {
+    let class: Vec<String> = config["architectures"][0].as_str().map(str::to_owned).into_iter().collect();
+    TaskHead::of(&class)
+}
+
+/// Outputs of the head for a task.
+fn outputs(config: &Value) -> Option<usize> {
+    Some(match task_of(config)? {
+        TaskHead::Choice => 1,
+        TaskHead::Span => 2,
+        TaskHead::Sequence | TaskHead::Token => labels_of(config).len(),
+    })
+}
+
 /// `classifier` of an encoder that projects its first token by itself, or of its tokens.
 #[derive(Module, Debug)]
 pub(crate) struct Classifier {
@@ -146,13 +171,7 @@ impl Head {
         (kind, width): (Kind, usize),
         builder: &mut Builder<'_>,
     ) -> Result<Option<Self>, ModelError> {
-        let class: Vec<String> = config["architectures"][0].as_str().map(str::to_owned).into_iter().collect();
-        let Some(task) = TaskHead::of(&class) else { return Ok(None) };
-        let outputs = match task {
-            TaskHead::Choice => 1,
-            TaskHead::Span => 2,
-            TaskHead::Sequence | TaskHead::Token => labels_of(config).len(),
-        };
+        let (Some(task), Some(outputs)) = (task_of(config), outputs(config)) else { return Ok(None) };
         if kind == Kind::Decoder && outputs == 1 {
             return Ok(None);
         }

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::architecture::{Dimensions, Kind, Network, Update, Visit, VisitGradient};
 use crate::builder::Builder;
-use crate::heads::Head;
+use crate::heads::{Head, body};
 use crate::pass::{Cache, NoObserver, Pass, Source, Store};
 use crate::registry::entry_of;
 use crate::score::{ScoreHead, is_scored, scored_class};
@@ -56,7 +56,7 @@ impl Model {
         let entry = entry_of(config)?;
         let dimensions = (entry.dimensions)(config)?;
         let mut builder = Builder::new(weights, precision, device);
-        let network = (entry.build)(config, &mut builder)?;
+        let network = (entry.build)(&body(config, entry.kind), &mut builder)?;
         let head = Head::build(config, (entry.kind, dimensions.width), &mut builder)?;
         let score =
             if is_scored(config, entry.kind) { Some(ScoreHead::build(dimensions.width, &mut builder)?) } else { None };

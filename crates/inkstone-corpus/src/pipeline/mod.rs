@@ -106,10 +106,14 @@ impl Body {
         characters.take(enough).count() < enough
     }
 
-    /// Equal for what must be on the same side of the split: examples of the same text, whatever is right of it.
+    /// Equal for what must be on the same side of the split: examples of the same text or texts, whatever is right of them.
     pub(crate) fn side(&self) -> u128 {
         match self {
-            Self::Example(task) => first_128_bits(&blake3::hash(task.text.as_bytes())),
+            Self::Example(task) => {
+                let mut hasher = blake3::Hasher::new();
+                hasher.update(&(task.text.len() as u64).to_le_bytes()).update(task.text.as_bytes());
+                first_128_bits(&hasher.update(task.pair.as_deref().unwrap_or_default().as_bytes()).finalize())
+            }
             _ => self.hash(),
         }
     }

@@ -12,6 +12,9 @@ use crate::objective::noised::Hits;
 /// Accuracy with its interval, beside that of the commonest label; of a regression the mean square error, beside that of the mean,
 /// and Pearson's correlation.
 pub(crate) fn evaluate(tuned: &Tuned<'_>, model: &Model, examples: &mut Examples, metrics: &mut Metrics) {
+    if examples.examples.is_empty() {
+        return;
+    }
     let model = model.valid();
     let (mut guesses, mut numbers) = (Vec::new(), Vec::new());
     for index in 0..examples.batches_per_pass() {
