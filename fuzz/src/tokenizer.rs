@@ -54,6 +54,53 @@ fn file_of(name: &str, algorithm: Algorithm) -> Vec<u8> {
     fs::read(folder.path().join(name)).expect("a file of the tokenizer")
 }
 
+/// A file of `fixtures/tokenizers`.
+macro_rules! fixture {
+    ($name:literal) => {
+        include_bytes!(concat!("../../fixtures/tokenizers/", $name)).to_vec()
+    };
+}
+
+pub(crate) const SENTENCE_PIECE: Target = Target {
+    name: "sentence_piece",
+    run: |data| alone(&[("tokenizer.model", data)]),
+    seeds: || vec![fixture!("unigram/tokenizer.model"), fixture!("bpe/tokenizer.model")],
+};
+
+pub(crate) const WORD_PIECE: Target = Target {
+    name: "word_piece",
+    run: |data| alone(&[("vocab.txt", data)]),
+    seeds: || vec![fixture!("wordpiece/vocab.txt")],
+};
+
+pub(crate) const BYTE_PAIRS: Target = Target {
+    name: "byte_pairs",
+    run: |data| {
+        alone(&[("merges.txt", data), ("vocab.json", include_bytes!("../../fixtures/tokenizers/gpt2/vocab.json"))]);
+    },
+    seeds: || vec![fixture!("gpt2/merges.txt")],
+};
+
+pub(crate) const BYTE_PAIR_IDS: Target = Target {
+    name: "byte_pair_ids",
+    run: |data| alone(&[("vocab.json", data), ("merges.txt", b"#version: 0.2\n")]),
+    seeds: || vec![fixture!("gpt2/vocab.json")],
+};
+
+/// Opens a folder of these files alone, and uses it.
+fn alone(files: &[(&str, &[u8])]) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for (name, data) in files {
+        fs::write(folder.path().join(name), data).expect("room for a small file");
+    }
+    let Ok(tokenizer) = Tokenizer::load(folder.path()) else { return };
+    for text in TEXTS {
+        if let Ok(ids) = tokenizer.encode(text) {
+            drop(tokenizer.decode(&ids));
+        }
+    }
+}
+
 /// Opens a good tokenizer in which one file is replaced, and uses all of it.
 fn with_file(name: &str, data: &[u8]) {
     thread_local!(static GOOD: Tokenizer = good(Algorithm::Bpe));

@@ -16,7 +16,9 @@ pub(crate) struct Records<'a> {
     /// What the records are called, several of them.
     pub(crate) name: &'static str,
     /// What a record holds, or what is wrong with it.
-    pub(crate) parse: fn(&Value) -> Result<Body, String>,
+    pub(crate) parse: &'a dyn Fn(&Value) -> Result<Body, String>,
+    /// Whether lines of plain text are records, too.
+    pub(crate) lines: bool,
     pub(crate) origin: Origin<'a>,
     pub(crate) deduplicate: bool,
     pub(crate) validation: f64,
@@ -29,7 +31,7 @@ impl Records<'_> {
     pub(crate) fn check(&self) -> Result<(), String> {
         self.origin.check()?;
         check_share(self.validation)?;
-        if self.origin.format == Format::Text {
+        if self.origin.format == Format::Text && !self.lines {
             return Err(format!("`format` can't be \"text\": {} have keys", self.name));
         }
         Ok(())

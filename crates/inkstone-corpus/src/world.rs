@@ -4,7 +4,6 @@
 //! openers, clauses, connectives and endings, so that they rarely repeat; questions for the evaluation use phrasings that occur in no
 //! training text.
 
-mod draw;
 mod duties;
 mod en;
 mod facts;

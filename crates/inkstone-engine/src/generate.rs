@@ -3,7 +3,7 @@
 
 use std::ops::ControlFlow;
 
-use inkstone_models::{Cache, Kind, Model};
+use inkstone_models::{Cache, Kind, Model, Source};
 
 use crate::Sampling;
 
@@ -65,7 +65,7 @@ impl EngineError {
     /// What the user can do about it.
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
-            Self::NoDecoder => "generate and chat want a decoder, such as llama or gpt2",
+            Self::NoDecoder => "generate wants a decoder, such as llama or gpt2, or an encoder-decoder, such as t5",
             Self::VirtualTokens { .. } => "use `generate` or `chat`, or an adapter that can be merged (LoRA)",
             Self::EmptyPrompt => "give it some text to go on from",
             Self::PromptTooLong { .. } => "shorten the text, or train a model with a larger `context`",
@@ -89,7 +89,7 @@ pub trait NextToken {
     fn context(&self) -> usize;
 }
 
-/// Goes on from `prompt` until a stop token, `max_new_tokens`, the end of the model's context, or
+/// Goes on from `prompt` (an encoder-decoder: says what it makes of `prompt`) until a stop token, `max_new_tokens`, the end of the model's context, or
 /// until `on_token` breaks. Returns the new tokens, without the stop token.
 pub fn generate(
     model: &Model,
@@ -97,23 +97,34 @@ pub fn generate(
     sampling: &Sampling,
     on_token: &mut dyn FnMut(u32) -> ControlFlow<()>,
 ) -> Result<Vec<u32>, EngineError> {
-    if model.kind() != Kind::Decoder {
-        return Err(EngineError::NoDecoder);
+    match model.kind() {
+        Kind::Encoder => Err(EngineError::NoDecoder),
+        Kind::Decoder => {
+            let room = sampling.max_new_tokens.min(model.context().saturating_sub(prompt.len()));
+            let cache = model.cache(prompt.len() + room);
+            generate_with(&mut Cached { model, source: None, cache }, prompt, sampling, on_token)
+        }
+        Kind::EncoderDecoder => {
+            check((model.vocab_size(), model.context()), prompt, sampling)?;
+            let cache = model.cache(1 + sampling.max_new_tokens.min(model.context()));
+            let mut reading = Cached { model, source: Some(prompt), cache };
+            generate_with(&mut reading, &[model.start_token()], sampling, on_token)
+        }
     }
-    let room = sampling.max_new_tokens.min(model.context().saturating_sub(prompt.len()));
-    let cache = model.cache(prompt.len() + room);
-    generate_with(&mut Cached { model, cache }, prompt, sampling, on_token)
 }
 
 /// A model with its key-value cache.
 struct Cached<'a> {
     model: &'a Model,
+    /// What an encoder-decoder reads.
+    source: Option<&'a [u32]>,
     cache: Cache,
 }
 
 impl NextToken for Cached<'_> {
     fn logits(&mut self, new: &[u32]) -> Vec<f32> {
-        self.model.last_logits(new, &mut self.cache)
+        let source = self.source.map(|ids| Source { ids, lengths: None });
+        self.model.last_logits_after(source, new, &mut self.cache)
     }
 
     fn vocab_size(&self) -> usize {

@@ -22,6 +22,7 @@ use crate::architecture::{Architecture, Dimensions, Kind};
 use crate::bert::first_tokens;
 use crate::builder::{Builder, Shape};
 use crate::fields::{expect, expect_sizes, expect_word};
+use crate::heads::{is_task, judges_rows};
 use crate::pass::Pass;
 use crate::rows::{Rows, attend, heads_of};
 
@@ -144,6 +145,11 @@ impl Config {
         self.architectures.iter().any(|class| class == "AlbertForPreTraining")
     }
 
+    /// Whether the first token is projected for whoever judges the row.
+    fn pools(&self) -> bool {
+        self.judges_sentences() || judges_rows(&self.architectures)
+    }
+
     fn activation(&self) -> Activation {
         Activation::named(&self.hidden_act).unwrap_or(Activation::Relu)
     }
@@ -221,7 +227,7 @@ struct SentenceOrder {
 #[derive(Module, Debug)]
 pub(crate) struct Albert {
     albert: Encoder,
-    predictions: Predictions,
+    predictions: Option<Predictions>,
     sop_classifier: Option<SentenceOrder>,
     #[module(skip)]
     config: Config,
@@ -238,17 +244,15 @@ impl Architecture for Albert {
         builder.optional_prefix("albert.");
         // The list of positions, heads that this class lacks, and the names of what is shared.
         builder.ignore(&["position_ids", "decoder.bias"]);
-        builder.tied_head("predictions.decoder.weight", [v, c]);
-        let judge = config.judges_sentences();
+        let (judge, restores) = (config.judges_sentences(), !is_task(&config.architectures));
+        if restores {
+            builder.tied_head("predictions.decoder.weight", [v, c]);
+        }
         if !judge {
             builder.ignore(&["pooler.weight", "pooler.bias", "classifier.weight", "classifier.bias"]);
         }
         let albert = Encoder::build(&config, &mut builder.at("albert"))?;
-        let predictions = Predictions {
-            bias: builder.zeros("predictions.bias", v)?,
-            LayerNorm: builder.layer_norm("predictions.LayerNorm", c, config.layer_norm_eps)?,
-            dense: builder.dense("predictions.dense", Shape { inputs: e, outputs: c, bias: true, std })?,
-        };
+        let predictions = restores.then(|| Predictions::build(&config, &mut builder.at("predictions"))).transpose()?;
         let pair = Shape { inputs: e, outputs: 2, bias: true, std };
         let classifier = judge.then(|| builder.dense("sop_classifier.classifier", pair)).transpose()?;
         let sop_classifier = classifier.map(|classifier| SentenceOrder { classifier });
@@ -271,7 +275,7 @@ impl Architecture for Albert {
     }
 
     fn head(&self, x_ne: Tensor<2>, pass: &mut Pass<'_>) -> Tensor<2> {
-        let Predictions { bias, LayerNorm, dense } = &self.predictions;
+        let Some(Predictions { bias, LayerNorm, dense }) = &self.predictions else { return x_ne };
         let x_nc = LayerNorm.forward(self.config.activation().forward(dense.forward(x_ne)));
         let logits_nv = ops::add_bias(self.albert.embeddings.word_embeddings.project(x_nc), bias.val());
         pass.observe(|| "logits".into(), logits_nv)
@@ -279,8 +283,22 @@ impl Architecture for Albert {
 
     /// Logits `[b, 2]` of two sentences standing in their order, or not, from the first token of each row.
     fn sentence_head(&self, x_ne: &Tensor<2>, batch: usize) -> Option<Tensor<2>> {
-        let (pooler, order) = (self.albert.pooler.as_ref()?, self.sop_classifier.as_ref()?);
-        Some(order.classifier.forward(pooler.forward(first_tokens(x_ne, batch)).tanh()))
+        Some(self.sop_classifier.as_ref()?.classifier.forward(self.pooled(x_ne, batch)?))
+    }
+
+    fn pooled(&self, x_ne: &Tensor<2>, batch: usize) -> Option<Tensor<2>> {
+        Some(self.albert.pooler.as_ref()?.forward(first_tokens(x_ne, batch)).tanh())
+    }
+}
+
+impl Predictions {
+    fn build(config: &Config, builder: &mut Builder<'_>) -> Result<Self, ModelError> {
+        let (c, e, std) = (config.embedding_size, config.hidden_size, config.initializer_range);
+        Ok(Self {
+            bias: builder.zeros("bias", config.vocab_size)?,
+            LayerNorm: builder.layer_norm("LayerNorm", c, config.layer_norm_eps)?,
+            dense: builder.dense("dense", Shape { inputs: e, outputs: c, bias: true, std })?,
+        })
     }
 }
 
@@ -304,7 +322,7 @@ impl Encoder {
             })?,
         };
         let square = Shape { inputs: e, outputs: e, bias: true, std };
-        let pooler = config.judges_sentences().then(|| builder.dense("pooler", square)).transpose()?;
+        let pooler = config.pools().then(|| builder.dense("pooler", square)).transpose()?;
         Ok(Self { embeddings, encoder, pooler })
     }
 }

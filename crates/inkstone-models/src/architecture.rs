@@ -36,6 +36,11 @@ pub(crate) trait Architecture: Module + Sync + 'static {
         None
     }
 
+    /// The first token of each row as the head of a task reads it, `[b, e]`, where the class projects it.
+    fn pooled(&self, _x_ne: &Tensor<2>, _batch: usize) -> Option<Tensor<2>> {
+        None
+    }
+
     /// Logits `[b, 2]` about the two sentences of each row, where there is a head for it.
     fn sentence_head(&self, _x_ne: &Tensor<2>, _batch: usize) -> Option<Tensor<2>> {
         None
@@ -143,6 +148,7 @@ pub(crate) trait Network: std::fmt::Debug + Send + Sync {
     fn hidden(&self, ids: &[u32], batch: usize, pass: &mut Pass<'_>) -> Tensor<2>;
     fn head(&self, x_ne: Tensor<2>, pass: &mut Pass<'_>) -> Tensor<2>;
     fn plain_head(&self) -> Option<(Tensor<2>, Precision)>;
+    fn pooled(&self, x_ne: &Tensor<2>, batch: usize) -> Option<Tensor<2>>;
     fn sentence_head(&self, x_ne: &Tensor<2>, batch: usize) -> Option<Tensor<2>>;
     fn copy(&self) -> Box<dyn Network>;
     fn valid(&self) -> Box<dyn Network>;
@@ -165,6 +171,10 @@ impl<A: Architecture> Network for A {
 
     fn plain_head(&self) -> Option<(Tensor<2>, Precision)> {
         Architecture::plain_head(self)
+    }
+
+    fn pooled(&self, x_ne: &Tensor<2>, batch: usize) -> Option<Tensor<2>> {
+        Architecture::pooled(self, x_ne, batch)
     }
 
     fn sentence_head(&self, x_ne: &Tensor<2>, batch: usize) -> Option<Tensor<2>> {

@@ -2,7 +2,8 @@
 //! head, and for BERT one that tells whether the second sentence follows the first.
 //!
 //! Papers: BERT (arXiv:1810.04805, section 3), RoBERTa (1907.11692). Weights and config as in Hugging Face's
-//! `BertForPreTraining`, `BertForMaskedLM` and `RobertaForMaskedLM`; which heads there are is told by `architectures`.
+//! `BertForPreTraining`, `BertForMaskedLM` and `RobertaForMaskedLM`, and the classes with a head for a task, which stands in
+//! `heads.rs`; which heads there are is told by `architectures`.
 //!
 //! Departures: no dropout.
 //!
@@ -21,6 +22,7 @@ use crate::ModelError;
 use crate::architecture::{Architecture, Dimensions, Kind};
 use crate::builder::{Builder, Shape};
 use crate::fields::{expect, expect_sizes, expect_word};
+use crate::heads::{is_task, judges_rows};
 use crate::pass::Pass;
 use crate::rows::{Rows, attend, heads_of};
 
@@ -142,6 +144,16 @@ impl Config {
         !self.is_roberta() && self.architectures.iter().any(|class| class == "BertForPreTraining")
     }
 
+    /// Whether the class has a masked-language head, or one for another task.
+    fn restores(&self) -> bool {
+        !is_task(&self.architectures)
+    }
+
+    /// Whether the first token is projected for whoever judges the row.
+    fn pools(&self) -> bool {
+        self.judges_sentences() || (!self.is_roberta() && judges_rows(&self.architectures))
+    }
+
     fn activation(&self) -> Activation {
         Activation::named(&self.hidden_act).unwrap_or(Activation::Relu)
     }
@@ -239,7 +251,7 @@ struct RobertaHead {
 #[derive(Module, Debug)]
 pub(crate) struct Bert {
     bert: Encoder,
-    cls: Heads,
+    cls: Option<Heads>,
     #[module(skip)]
     config: Config,
 }
@@ -248,7 +260,7 @@ pub(crate) struct Bert {
 #[derive(Module, Debug)]
 pub(crate) struct Roberta {
     roberta: Encoder,
-    lm_head: RobertaHead,
+    lm_head: Option<RobertaHead>,
     #[module(skip)]
     config: Config,
 }
@@ -271,7 +283,7 @@ impl Architecture for MaskedEncoder {
 
     fn build(config: Config, builder: &mut Builder<'_>) -> Result<Self, ModelError> {
         let (e, v, std, eps) = (config.hidden_size, config.vocab_size, config.initializer_range, config.layer_norm_eps);
-        let square = Shape { inputs: e, outputs: e, bias: true, std };
+        let (square, restores) = (Shape { inputs: e, outputs: e, bias: true, std }, config.restores());
         // The lists of positions, heads that this class lacks, and the names of what is shared.
         builder.ignore(&["position_ids", "decoder.weight", "decoder.bias"]);
         if !config.judges_sentences() {
@@ -282,27 +294,21 @@ impl Architecture for MaskedEncoder {
                 "seq_relationship.bias",
             ]);
         }
-        builder.tied_head("decoder.weight", [v, e]);
+        if restores {
+            builder.tied_head("decoder.weight", [v, e]);
+        }
         if config.is_roberta() {
             builder.optional_prefix("roberta.");
             let roberta = Encoder::build(&config, &mut builder.at("roberta"))?;
-            let mut at = builder.at("lm_head");
-            let (dense, layer_norm) = (at.dense("dense", square)?, at.layer_norm("layer_norm", e, eps)?);
-            let lm_head = RobertaHead { dense, layer_norm, bias: at.zeros("bias", v)? };
+            let lm_head =
+                restores.then(|| RobertaHead::build(square, (v, eps), &mut builder.at("lm_head"))).transpose()?;
             Ok(Self::Roberta(Roberta { roberta, lm_head, config }))
         } else {
             builder.optional_prefix("bert.");
             let bert = Encoder::build(&config, &mut builder.at("bert"))?;
-            let mut at = builder.at("cls");
-            let transform = Transform {
-                dense: at.dense("predictions.transform.dense", square)?,
-                LayerNorm: at.layer_norm("predictions.transform.LayerNorm", e, eps)?,
-            };
-            let predictions = Predictions { transform, bias: at.zeros("predictions.bias", v)? };
-            let pair = Shape { outputs: 2, ..square };
-            let judge = config.judges_sentences();
-            let seq_relationship = judge.then(|| at.dense("seq_relationship", pair)).transpose()?;
-            Ok(Self::Bert(Bert { bert, cls: Heads { predictions, seq_relationship }, config }))
+            let judges = config.judges_sentences();
+            let cls = restores.then(|| Heads::build(square, (v, eps, judges), &mut builder.at("cls"))).transpose()?;
+            Ok(Self::Bert(Bert { bert, cls, config }))
         }
     }
 
@@ -318,12 +324,17 @@ impl Architecture for MaskedEncoder {
     }
 
     fn head(&self, x_ne: Tensor<2>, pass: &mut Pass<'_>) -> Tensor<2> {
-        let (dense, norm, bias) = match self {
-            Self::Bert(Bert { cls: Heads { predictions, .. }, .. }) => {
-                (&predictions.transform.dense, &predictions.transform.LayerNorm, &predictions.bias)
+        let head = match self {
+            Self::Bert(Bert { cls, .. }) => {
+                cls.as_ref().map(|Heads { predictions: Predictions { transform, bias }, .. }| {
+                    (&transform.dense, &transform.LayerNorm, bias)
+                })
             }
-            Self::Roberta(Roberta { lm_head, .. }) => (&lm_head.dense, &lm_head.layer_norm, &lm_head.bias),
+            Self::Roberta(Roberta { lm_head, .. }) => {
+                lm_head.as_ref().map(|RobertaHead { dense, layer_norm, bias }| (dense, layer_norm, bias))
+            }
         };
+        let Some((dense, norm, bias)) = head else { return x_ne };
         let x_ne = norm.forward(self.config().activation().forward(dense.forward(x_ne)));
         let logits_nv = ops::add_bias(self.encoder().embeddings.word_embeddings.project(x_ne), bias.val());
         pass.observe(|| "logits".into(), logits_nv)
@@ -331,9 +342,41 @@ impl Architecture for MaskedEncoder {
 
     /// Logits `[b, 2]` of the second sentence following the first, or not, from the first token of each row.
     fn sentence_head(&self, x_ne: &Tensor<2>, batch: usize) -> Option<Tensor<2>> {
-        let Self::Bert(Bert { bert, cls, .. }) = self else { return None };
-        let (pooler, judge) = (bert.pooler.as_ref()?, cls.seq_relationship.as_ref()?);
-        Some(judge.forward(pooler.dense.forward(first_tokens(x_ne, batch)).tanh()))
+        let Self::Bert(Bert { cls, .. }) = self else { return None };
+        Some(cls.as_ref()?.seq_relationship.as_ref()?.forward(self.pooled(x_ne, batch)?))
+    }
+
+    fn pooled(&self, x_ne: &Tensor<2>, batch: usize) -> Option<Tensor<2>> {
+        let pooler = self.encoder().pooler.as_ref()?;
+        Some(pooler.dense.forward(first_tokens(x_ne, batch)).tanh())
+    }
+}
+
+impl RobertaHead {
+    fn build(square: Shape, (v, eps): (usize, f64), builder: &mut Builder<'_>) -> Result<Self, ModelError> {
+        let dense = builder.dense("dense", square)?;
+        Ok(Self {
+            dense,
+            layer_norm: builder.layer_norm("layer_norm", square.outputs, eps)?,
+            bias: builder.zeros("bias", v)?,
+        })
+    }
+}
+
+impl Heads {
+    fn build(
+        square: Shape,
+        (v, eps, judges): (usize, f64, bool),
+        builder: &mut Builder<'_>,
+    ) -> Result<Self, ModelError> {
+        let transform = Transform {
+            dense: builder.dense("predictions.transform.dense", square)?,
+            LayerNorm: builder.layer_norm("predictions.transform.LayerNorm", square.outputs, eps)?,
+        };
+        let predictions = Predictions { transform, bias: builder.zeros("predictions.bias", v)? };
+        let pair = Shape { outputs: 2, ..square };
+        let seq_relationship = judges.then(|| builder.dense("seq_relationship", pair)).transpose()?;
+        Ok(Self { predictions, seq_relationship })
     }
 }
 
@@ -388,7 +431,7 @@ impl Encoder {
         let block = |_: usize, builder: &mut Builder<'_>| Block::build(config, builder);
         let encoder = Blocks { layer: builder.at("encoder").list("layer", config.num_hidden_layers, block)? };
         let square = Shape { inputs: e, outputs: e, bias: true, std };
-        let pooler = config.judges_sentences().then(|| builder.dense("pooler.dense", square)).transpose()?;
+        let pooler = config.pools().then(|| builder.dense("pooler.dense", square)).transpose()?;
         Ok(Self { embeddings, encoder, pooler: pooler.map(|dense| Layer { dense }) })
     }
 }

@@ -117,6 +117,12 @@ impl<'a> Builder<'a> {
         Ok(inkstone_nn::parameter(values, [width], self.device))
     }
 
+    /// A table that begins as zeros and is not trained.
+    pub(crate) fn fixed(&mut self, name: &str, shape: [usize; 2]) -> Result<Param<Tensor<2>>, ModelError> {
+        let values = self.tensor(name, &shape, Init::Zeros)?;
+        Ok(inkstone_nn::parameter(values, shape, self.device).set_require_grad(false))
+    }
+
     fn tensor(&mut self, name: &str, shape: &[usize], init: Init) -> Result<Vec<f32>, ModelError> {
         let name = self.name(name);
         self.weights.tensor(&Wanted { name: &name, shape, init, product: false })

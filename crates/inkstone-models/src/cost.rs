@@ -3,11 +3,10 @@
 use inkstone_nn::{Precision, device};
 use serde_json::Value;
 
-use crate::ModelError;
 use crate::architecture::Dimensions;
-use crate::builder::Builder;
 use crate::registry::entry_of;
 use crate::weights::Counted;
+use crate::{Model, ModelError};
 
 /// Sizes of the model that `config` describes.
 pub fn dimensions(config: &Value) -> Result<Dimensions, ModelError> {
@@ -61,6 +60,6 @@ fn saved_per_token(dimensions: &Dimensions) -> u64 {
 /// Builds the model of shapes alone.
 fn count(config: &Value) -> Result<Counted, ModelError> {
     let mut counted = Counted::default();
-    (entry_of(config)?.build)(config, &mut Builder::new(&mut counted, Precision::F32, &device()))?;
+    Model::build(config, &mut counted, Precision::F32, &device())?;
     Ok(counted)
 }

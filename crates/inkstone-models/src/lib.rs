@@ -8,6 +8,7 @@ mod builder;
 mod cost;
 mod error;
 mod fields;
+mod heads;
 mod init;
 mod model;
 mod over;
@@ -25,22 +26,25 @@ mod baichuan;
 mod bert;
 mod bloom;
 mod glm;
+mod glm_2021;
 mod gpt1;
 mod gpt2;
 mod llama;
 mod t5;
+mod transformer;
 
 use architecture::{Entry, entry};
 
 pub use architecture::{Dimensions, Kind};
 pub use cost::{dimensions, expected_flops_per_token, expected_parameters, training_bytes, with_layers};
 pub use error::ModelError;
-pub use model::{Loss, Model};
+pub use heads::{TaskHead, labels_of, task_config};
+pub use model::{Loss, Model, likeliest};
 pub use over::{Below, Over};
 pub use pass::{Cache, NoObserver, Observer, Pass, Source, Store};
 pub use recipe::{ModelTable, Vocabulary};
-pub use registry::model_types;
-pub use weights::{Drawn, Init, Layout, Read, Wanted, WantedLayer, Weights};
+pub use registry::{kind, model_types};
+pub use weights::{Drawn, Init, Layout, Read, ReadOrDrawn, Wanted, WantedLayer, Weights};
 
 /// The registry: one line for each architecture.
 const ARCHITECTURES: &[Entry] = &[
@@ -49,8 +53,10 @@ const ARCHITECTURES: &[Entry] = &[
     entry::<bert::MaskedEncoder>(),
     entry::<bloom::Bloom>(),
     entry::<glm::Glm>(),
+    entry::<glm_2021::Glm2021>(),
     entry::<gpt1::Gpt1>(),
     entry::<gpt2::Gpt2>(),
     entry::<llama::Llama>(),
     entry::<t5::T5>(),
+    entry::<transformer::Transformer>(),
 ];

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use burn::module::Module;
 use burn::tensor::{Device, Gradients, Tensor};
 use inkstone_formats::hf::{ModelFolder, ModelPlan, ModelWriter};
 use inkstone_formats::safetensors::{TensorLayout, f32_bytes};
@@ -10,11 +11,12 @@ use serde_json::Value;
 
 use crate::architecture::{Dimensions, Kind, Network, Update, Visit, VisitGradient};
 use crate::builder::Builder;
+use crate::heads::{Head, body};
 use crate::pass::{Cache, NoObserver, Pass, Source, Store};
 use crate::registry::entry_of;
 use crate::score::{ScoreHead, is_scored, scored_class};
 use crate::virtual_tokens::{Before, Expanded};
-use crate::weights::{Drawn, Read, Weights};
+use crate::weights::{Drawn, Read, ReadOrDrawn, Weights};
 use crate::{ModelError, cost};
 
 /// A language model of any architecture, with the `config.json` that it came with.
@@ -27,6 +29,7 @@ pub struct Model {
     score: Option<ScoreHead>,
     /// Tokens of learnt embeddings before every document.
     virtual_tokens: usize,
+    head: Option<Head>,
 }
 
 /// A loss with its parts.
@@ -56,9 +59,11 @@ impl Model {
         let entry = entry_of(config)?;
         let dimensions = (entry.dimensions)(config)?;
         let mut builder = Builder::new(weights, precision, device);
-        let network = (entry.build)(config, &mut builder)?;
-        let score = if is_scored(config) { Some(ScoreHead::build(dimensions.width, &mut builder)?) } else { None };
-        Ok(Self { network, config: config.clone(), dimensions, kind: entry.kind, score, virtual_tokens: 0 })
+        let network = (entry.build)(&body(config, entry.kind), &mut builder)?;
+        let head = Head::build(config, (entry.kind, dimensions.width), &mut builder)?;
+        let score =
+            if is_scored(config, entry.kind) { Some(ScoreHead::build(dimensions.width, &mut builder)?) } else { None };
+        Ok(Self { network, config: config.clone(), dimensions, kind: entry.kind, score, virtual_tokens: 0, head })
     }
 
     /// Reads a Hugging Face folder.
@@ -68,6 +73,20 @@ impl Model {
         let model = Self::build(folder.config(), &mut weights, precision, device)?;
         weights.finish()?;
         Ok(model)
+    }
+
+    /// The model of `config` (see [`task_config`](crate::task_config)) with the weights of a Hugging Face folder as far as it
+    /// has them, and drawn ones for the rest; and the names of those that were drawn, and that were not used.
+    pub fn load_for(
+        folder: &Path,
+        config: &Value,
+        seed: u64,
+        (precision, device): (Precision, &Device),
+    ) -> Result<(Self, [Vec<String>; 2]), ModelError> {
+        let folder = ModelFolder::open(folder)?;
+        let mut weights = ReadOrDrawn::new(&folder, seed);
+        let model = Self::build(config, &mut weights, precision, device)?;
+        Ok((model, weights.finish()))
     }
 
     /// Writes `config.json` and the weights, in f32, into a Hugging Face folder.
@@ -121,6 +140,7 @@ impl Model {
             starts: Some(&all.starts),
             ends: all.ends.as_deref(),
             segments: all.segments.as_deref(),
+            places: all.places.as_deref(),
             source: pass.source,
             cache: pass.cache.as_deref_mut(),
             store: None,
@@ -189,6 +209,67 @@ impl Model {
         Loss { mean, losses, counted }
     }
 
+    /// The loss of saying `labels[b, t]` (negative: none) at `ids[b, t]`, in a pass of the caller's making; and that of the labels
+    /// of each row's two sentences, where they are asked for and the model has a head for it (arXiv:1810.04805, section 3.1).
+    /// `losses` are those of the labelled positions alone.
+    pub fn loss_in(
+        &self,
+        ids: &[u32],
+        (labels, sentences): (&[i32], &[i32]),
+        batch: usize,
+        pass: &mut Pass<'_>,
+    ) -> Loss {
+        let Said { logits, labels, judged } = self.said(ids, (labels, !sentences.is_empty()), batch, pass);
+        let ops::CrossEntropy { mut mean, losses, counted } = ops::cross_entropy(logits, labels.into());
+        if let Some(judged) = judged {
+            mean = mean + ops::cross_entropy(judged, sentences.into()).mean;
+        }
+        Loss { mean, losses, counted }
+    }
+
+    /// What the model takes for likeliest where [`Self::loss_in`] asks it, each beside what is right: of tokens, and of sentences.
+    pub fn guesses_in(
+        &self,
+        ids: &[u32],
+        (labels, sentences): (&[i32], &[i32]),
+        batch: usize,
+        pass: &mut Pass<'_>,
+    ) -> [Vec<(i32, i32)>; 2] {
+        let Said { logits, labels, judged } = self.said(ids, (labels, !sentences.is_empty()), batch, pass);
+        let beside = |logits, labels: &[i32]| {
+            let guesses = likeliest(logits).into_iter().zip(labels.iter().copied());
+            guesses.filter(|&(_, label)| label >= 0).collect()
+        };
+        let judged = judged.map_or_else(Vec::new, |judged| beside(judged, sentences));
+        [beside(logits, &labels), judged]
+    }
+
+    /// The logits where something is to be said: the head is the costliest product. At least those of one position.
+    fn said(&self, ids: &[u32], (labels, judge): (&[i32], bool), batch: usize, pass: &mut Pass<'_>) -> Said {
+        let x_ne = self.stream(ids, batch, pass);
+        let judged = if judge { self.network.sentence_head(&x_ne, batch) } else { None };
+        let mut at: Vec<u32> = (0..labels.len() as u32).filter(|&n| labels[n as usize] >= 0).collect();
+        if at.is_empty() {
+            at.push(0);
+        }
+        let labels = at.iter().map(|&n| labels[n as usize]).collect();
+        Said { logits: self.network.head(ops::embedding(x_ne, at.into()), pass), labels, judged }
+    }
+
+    /// The logits of the head for a task, of each row `[b, labels]` or of each token `[b·t, labels]`, where there is one;
+    /// `lengths[b]` are the tokens of the rows without padding.
+    pub fn task_logits(&self, ids: &[u32], lengths: &[u32], pass: &mut Pass<'_>) -> Option<Tensor<2>> {
+        let head = self.head.as_ref()?;
+        let x_ne = self.stream(ids, lengths.len(), pass);
+        let pooled = self.network.pooled(&x_ne, lengths.len());
+        Some(head.forward(x_ne, pooled, lengths))
+    }
+
+    /// What the decoder of an encoder-decoder begins with.
+    pub fn start_token(&self) -> u32 {
+        self.config["decoder_start_token_id"].as_u64().unwrap_or(0) as u32
+    }
+
     /// This model with a head that scores each position, zeros at first: the form of a reward model.
     #[must_use]
     pub fn with_score(self, device: &Device) -> Self {
@@ -237,7 +318,8 @@ impl Model {
     #[must_use]
     pub fn valid(&self) -> Self {
         let valid = self.with(self.network.valid());
-        Self { score: self.score.as_ref().map(burn::module::Module::valid), ..valid }
+        let (score, head) = (self.score.as_ref().map(Module::valid), self.head.as_ref().map(Module::valid));
+        Self { score, head, ..valid }
     }
 
     /// Shows every parameter by its Hugging Face name with shape and values, in a fixed order.
@@ -245,6 +327,9 @@ impl Model {
         self.network.visit_parameters(visit);
         if let Some(score) = &self.score {
             inkstone_nn::visit_parameters(score, visit);
+        }
+        if let Some(head) = &self.head {
+            inkstone_nn::visit_parameters(head, visit);
         }
     }
 
@@ -254,13 +339,17 @@ impl Model {
         if let Some(score) = &self.score {
             inkstone_nn::visit_gradients(score, gradients, visit);
         }
+        if let Some(head) = &self.head {
+            inkstone_nn::visit_gradients(head, gradients, visit);
+        }
     }
 
     /// Changes every parameter in place, in the same order.
     #[must_use]
     pub fn update_parameters(self, update: Update<'_>) -> Self {
         let network = self.network.update_parameters(update);
-        Self { network, score: self.score.map(|score| inkstone_nn::update_parameters(score, update)), ..self }
+        let score = self.score.map(|score| inkstone_nn::update_parameters(score, update));
+        Self { network, score, head: self.head.map(|head| inkstone_nn::update_parameters(head, update)), ..self }
     }
 
     /// Trains the parameters whose names `keep` accepts, and no others: they get no gradient.
@@ -275,13 +364,17 @@ impl Model {
         if let Some(score) = &self.score {
             inkstone_nn::visit_trainable(score, visit);
         }
+        if let Some(head) = &self.head {
+            inkstone_nn::visit_trainable(head, visit);
+        }
     }
 
     /// Changes those parameters in place that are trained, in the same order.
     #[must_use]
     pub fn update_trainable(self, update: Update<'_>) -> Self {
         let network = self.network.update_trainable(update);
-        Self { network, score: self.score.map(|score| inkstone_nn::update_trainable(score, update)), ..self }
+        let score = self.score.map(|score| inkstone_nn::update_trainable(score, update));
+        Self { network, score, head: self.head.map(|head| inkstone_nn::update_trainable(head, update)), ..self }
     }
 
     /// The model's `config.json`.
@@ -327,8 +420,24 @@ impl Model {
             kind: self.kind,
             score: self.score.clone(),
             virtual_tokens: self.virtual_tokens,
+            head: self.head.clone(),
         }
     }
+}
+
+/// Logits `[m, v]` of the m labelled positions with their labels, and those about the sentences of each row.
+struct Said {
+    logits: Tensor<2>,
+    labels: Vec<i32>,
+    judged: Option<Tensor<2>>,
+}
+
+/// The column of the largest number of each row; of equal ones the first.
+pub fn likeliest(logits_nv: Tensor<2>) -> Vec<i32> {
+    let [_, v] = logits_nv.dims();
+    let values = logits_nv.into_data_as::<f32>().try_to_vec::<f32>().expect("invariant: logits are f32");
+    let best = |row: &[f32]| (0..v).rev().max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap_or(0) as i32;
+    values.chunks_exact(v.max(1)).map(best).collect()
 }
 
 impl Clone for Model {

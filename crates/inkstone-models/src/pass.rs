@@ -7,11 +7,14 @@ use inkstone_nn::ops::Attention;
 pub struct Pass<'a> {
     /// For each position `[b, t]` the first position of its row that it may attend to; `None`: 0.
     pub starts: Option<&'a [u32]>,
-    /// For each position of an encoder the end of what it may attend to: where its document ends, or padding begins; `None`:
-    /// the end of the row.
+    /// For each position the end of what it may attend to: in an encoder where its document ends, or padding begins; in a decoder
+    /// where a prefix ends that sees all of itself. `None`: the end of the row, or its own position.
     pub ends: Option<&'a [u32]>,
     /// For each position of an encoder its segment: 0 for the first sentence, 1 for the second; `None`: 0.
     pub segments: Option<&'a [u32]>,
+    /// For each position its place in a shortened text and in its span, for architectures that tell both
+    /// (arXiv:2103.10360, section 2.2); `None`: where it stands, and 0.
+    pub places: Option<&'a [[u32; 2]]>,
     /// What an encoder-decoder reads. With a cache only the first pass needs it.
     pub source: Option<Source<'a>>,
     /// Keys and values of the positions before; new ones are added. Only with one row.
@@ -80,7 +83,16 @@ impl Observer for NoObserver {
 impl<'a> Pass<'a> {
     /// A pass over whole rows, without a cache.
     pub fn new(observer: &'a mut dyn Observer) -> Self {
-        Self { starts: None, ends: None, segments: None, source: None, cache: None, store: None, observer }
+        Self {
+            starts: None,
+            ends: None,
+            segments: None,
+            places: None,
+            source: None,
+            cache: None,
+            store: None,
+            observer,
+        }
     }
 
     /// Where block `n` finds keys and values, if anywhere.

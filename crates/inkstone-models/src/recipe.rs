@@ -32,6 +32,8 @@ pub struct Vocabulary {
 
 /// The field of every `config.json` that the tokenizer fixes.
 const VOCABULARY: &str = "vocab_size";
+/// What the decoder of an encoder-decoder begins with: padding, as the published ones do, unless a recipe says otherwise.
+const START: &str = "decoder_start_token_id";
 
 impl<'de> Deserialize<'de> for ModelTable {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -62,7 +64,10 @@ impl ModelTable {
         let Value::Object(mut fields) = (entry.resolve)(&self.with(1, 1)).map_err(|error| said(&error))? else {
             return Ok(());
         };
-        let decided = |key: &str| key == VOCABULARY || key == "model_type" || (free && key == entry.positions);
+        let starts = self.fields.contains_key(START);
+        let decided = |key: &str| {
+            key == VOCABULARY || key == "model_type" || (free && key == entry.positions) || (!starts && key == START)
+        };
         fields.retain(|key, value| !decided(key) && !value.is_null());
         self.fields = fields;
         Ok(())
@@ -70,8 +75,13 @@ impl ModelTable {
 
     /// The architecture's `config.json`, in the spellings of transformers 5 and 4.
     pub fn config_json(&self, vocabulary: Vocabulary, context: usize) -> Value {
-        let asked = self.with(vocabulary.size, context);
+        let mut asked = self.with(vocabulary.size, context);
         let Some((entry, class)) = find(&self.architecture) else { return asked };
+        if let (Kind::EncoderDecoder, Some(pad)) = (entry.kind, vocabulary.pad)
+            && !self.fields.contains_key(START)
+        {
+            asked[START] = pad.into();
+        }
         let fields = (entry.resolve)(&asked).unwrap_or(asked);
         let mut config = json!({"architectures": [class], "model_type": self.architecture});
         let rest = json!({
@@ -84,7 +94,10 @@ impl ModelTable {
         });
         for part in [fields, rest] {
             let Value::Object(part) = part else { continue };
-            for (key, value) in part.into_iter().filter(|(key, _)| key != "model_type") {
+            // An empty list of classes is one that the recipe left out.
+            let said =
+                |key: &str, value: &Value| key != "model_type" && !(key == "architectures" && *value == json!([]));
+            for (key, value) in part.into_iter().filter(|(key, value)| said(key, value)) {
                 config[key] = value;
             }
         }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::architecture::Entry;
+use crate::architecture::{Entry, Kind};
 use crate::{ARCHITECTURES, ModelError};
 
 /// The entry that knows the model type, and the class of its models.
@@ -15,10 +15,19 @@ pub(crate) fn find(model_type: &str) -> Option<(&'static Entry, &'static str)> {
 
 /// The entry of the model that `config` describes.
 pub(crate) fn entry_of(config: &Value) -> Result<&'static Entry, ModelError> {
-    let kind = config.get("model_type").and_then(Value::as_str).unwrap_or("missing");
+    let kind = match config.get("model_type").and_then(Value::as_str).unwrap_or("missing") {
+        // Two architectures were published under this name.
+        "glm" if config.get("block_position_encoding").is_some() => "glm_2021",
+        kind => kind,
+    };
     let (entry, _) =
         find(kind).ok_or_else(|| ModelError::Architecture { got: kind.to_owned(), known: model_types() })?;
     Ok(entry)
+}
+
+/// What the model that `config` describes reads and what it predicts.
+pub fn kind(config: &Value) -> Result<Kind, ModelError> {
+    Ok(entry_of(config)?.kind)
 }
 
 /// Values of `model_type` that are implemented.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use burn::tensor::Tensor;
 use inkstone_nn::ops::{self, Attention, Mask, RopeAngles};
 
-use crate::pass::{Keys, Pass, Source};
+use crate::pass::{Keys, LayerCache, Pass, Source};
 
 /// The rows of a pass: `batch` of `length` tokens, after `first` that the cache holds.
 #[derive(Debug, Clone)]
@@ -15,7 +15,7 @@ pub(crate) struct Rows {
     pub(crate) first: usize,
     /// For each token the first key that it may see.
     pub(crate) starts: Arc<[u32]>,
-    /// For each token of an encoder the end of the keys that it may see; none: that of the row.
+    /// For each token the end of the keys that it may see; none: that of the row, or the token itself.
     ends: Option<Arc<[u32]>>,
     /// The position of each token in its sequence, where they do not follow one another.
     scattered: Option<Arc<[u32]>>,
@@ -63,9 +63,10 @@ impl Rows {
         }
     }
 
-    /// Attention to everything before, scaled by the root of the head's width.
+    /// Attention to everything before, and to a prefix that sees all of itself, scaled by the root of the head's width.
     pub(crate) fn causal(&self, head_width: usize) -> Attention {
-        Attention::causal(Arc::clone(&self.starts), 1.0 / (head_width as f32).sqrt())
+        let mask = self.ends.clone().map_or(Mask::Causal, Mask::Until);
+        Attention { mask, ..Attention::causal(Arc::clone(&self.starts), 1.0 / (head_width as f32).sqrt()) }
     }
 
     /// [`Self::causal`] to no more than `window` tokens, the own one included (arXiv:2310.06825, section 2).
@@ -99,6 +100,47 @@ pub(crate) fn attend(
         }
     };
     out_bthd.reshape([b * t, h * d])
+}
+
+/// What an encoder-decoder reads, as the decoder sees it.
+pub(crate) struct Memory {
+    /// `[b·s, e]`
+    pub(crate) x_me: Tensor<2>,
+    pub(crate) rows: Rows,
+    pub(crate) mask: Mask,
+}
+
+impl Memory {
+    /// The keys of the source that each of `t` queries of a row sees.
+    fn mask(&self, t: usize) -> Mask {
+        let Mask::Until(ends) = &self.mask else { return Mask::Full };
+        Mask::Until((0..self.rows.batch * t).map(|n| ends[n / t * self.rows.length]).collect())
+    }
+}
+
+/// Attention of `q[b, t, h, d]` over the keys and values of a source, which a cache keeps, to `[n, h·d]`; nothing without a source.
+pub(crate) fn attend_source(
+    q_bthd: Tensor<4>,
+    source: Option<(Tensor<4>, Tensor<4>, &Memory)>,
+    scale: f32,
+    cache: Option<&mut LayerCache>,
+) -> Option<Tensor<2>> {
+    let [b, t, h, d] = q_bthd.dims();
+    let how = |mask| Attention { mask, ..Attention::causal(vec![0; b * t].into(), scale) };
+    let out_bthd = match (cache, source) {
+        (None, Some((k_bshd, v_bshd, memory))) => ops::attention(q_bthd, k_bshd, v_bshd, &how(memory.mask(t))),
+        (Some(cache), source) => {
+            if let Some((k_bshd, v_bshd, _)) = source {
+                let cross = cache.cross.insert((Vec::new(), Vec::new()));
+                ops::append(&mut cross.0, k_bshd);
+                ops::append(&mut cross.1, v_bshd);
+            }
+            let (k, v) = cache.cross.as_ref()?;
+            ops::attention_over(q_bthd, (k, v), h, &how(Mask::Full))
+        }
+        (None, None) => return None,
+    };
+    Some(out_bthd.reshape([b * t, h * d]))
 }
 
 /// `[n, h·d]` to `[b, t, h, d]`.

@@ -6,8 +6,9 @@ use inkstone_nn::{Precision, Projection, ProjectionWeights};
 use serde_json::Value;
 
 use crate::ModelError;
+use crate::architecture::Kind;
 use crate::builder::{Builder, Shape};
-use crate::registry::find;
+use crate::heads::{labels_of, stem};
 
 /// The end of the class's name.
 const CLASS: &str = "ForSequenceClassification";
@@ -34,17 +35,13 @@ impl ScoreHead {
     }
 }
 
-/// Whether a `config.json` is that of a model with a score.
-pub(crate) fn is_scored(config: &Value) -> bool {
-    config["architectures"][0].as_str().is_some_and(|class| class.ends_with(CLASS))
+/// Whether a `config.json` is that of a decoder with a score.
+pub(crate) fn is_scored(config: &Value, kind: Kind) -> bool {
+    let scores = config["architectures"][0].as_str().is_some_and(|class| class.ends_with(CLASS));
+    scores && kind == Kind::Decoder && labels_of(config).len() == 1
 }
 
 /// The class of the model of `config` with a score.
 pub(crate) fn scored_class(config: &Value) -> String {
-    let class = config["model_type"].as_str().and_then(find).map_or("", |(_, class)| class);
-    let stem = ["ForCausalLM", "LMHeadModel", "ForMaskedLM", "ForPreTraining"]
-        .iter()
-        .find_map(|end| class.strip_suffix(end))
-        .unwrap_or(class);
-    format!("{stem}{CLASS}")
+    format!("{}{CLASS}", stem(config))
 }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use inkstone_nn::ops::{self, Attention as How, Bias, Mask};
+use inkstone_nn::ops::{Attention as How, Bias};
 use inkstone_nn::{Activation, Embedding, Precision, Projection, RmsNorm};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -25,7 +25,7 @@ use crate::architecture::{Architecture, Dimensions, Kind};
 use crate::builder::{Builder, Shape};
 use crate::fields::{expect_sizes, expect_word};
 use crate::pass::{Keys, LayerCache, Pass, Source};
-use crate::rows::{Rows, attend, heads_of};
+use crate::rows::{Memory, Rows, attend, attend_source, heads_of};
 
 /// The fields of `config.json` that matter to the maths.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -288,14 +288,6 @@ pub(crate) struct T5 {
     config: Config,
 }
 
-/// The source as the decoder sees it.
-struct Memory {
-    /// `[b·s, e]`
-    x_me: Tensor<2>,
-    rows: Rows,
-    mask: Mask,
-}
-
 impl Architecture for T5 {
     type Config = Config;
 
@@ -468,35 +460,10 @@ impl CrossPart {
     ) -> Option<Tensor<2>> {
         let (h, Attention { q, k, v, o, .. }) = (config.num_heads, &self.EncDecAttention);
         let q_bthd = heads_of(q.forward(self.layer_norm.forward(x_ne)), rows, h);
-        let [b, t, _, d] = q_bthd.dims();
-        let source = memory.map(|memory| {
-            let heads = |part: &Projection| heads_of(part.forward(memory.x_me.clone()), &memory.rows, h);
-            (heads(k), heads(v), source_mask(memory, t))
-        });
-        let how =
-            |mask| How { scale: 1.0, starts: vec![0; b * t].into(), mask, bias: Bias::None, precision: Precision::F32 };
-        let out_bthd = match (cache, source) {
-            (None, Some((k_bshd, v_bshd, mask))) => ops::attention(q_bthd, k_bshd, v_bshd, &how(mask)),
-            (Some(cache), source) => {
-                if let Some((k_bshd, v_bshd, _)) = source {
-                    let cross = cache.cross.insert((Vec::new(), Vec::new()));
-                    ops::append(&mut cross.0, k_bshd);
-                    ops::append(&mut cross.1, v_bshd);
-                }
-                let (k, v) = cache.cross.as_ref()?;
-                ops::attention_over(q_bthd, (k, v), h, &how(Mask::Full))
-            }
-            (None, None) => return None,
-        };
-        Some(o.forward(out_bthd.reshape([b * t, h * d])))
+        let keys = |part: &Projection, memory: &Memory| heads_of(part.forward(memory.x_me.clone()), &memory.rows, h);
+        let source = memory.map(|memory| (keys(k, memory), keys(v, memory), memory));
+        Some(o.forward(attend_source(q_bthd, source, 1.0, cache)?))
     }
-}
-
-/// The keys of the source that each of `t` queries of a row sees.
-fn source_mask(memory: &Memory, t: usize) -> Mask {
-    let Mask::Until(ends) = &memory.mask else { return Mask::Full };
-    let length = memory.rows.length;
-    Mask::Until((0..memory.rows.batch * t).map(|n| ends[n / t * length]).collect())
 }
 
 impl Attention {

@@ -13,6 +13,8 @@ pub(crate) struct Expanded {
     pub(crate) ends: Option<Vec<u32>>,
     /// The segment of each of an encoder.
     pub(crate) segments: Option<Vec<u32>>,
+    /// The two positions of each, where a model has two.
+    pub(crate) places: Option<Vec<[u32; 2]>>,
     /// Where the tokens of the batch are among all.
     pub(crate) real: Arc<[u32]>,
 }
@@ -52,8 +54,13 @@ impl Expanded {
         let real = real.collect();
         let all =
             |of: &dyn Fn(usize, &Row) -> Vec<u32>| rows.iter().enumerate().flat_map(|(n, row)| of(n, row)).collect();
+        let places = pass.places.map(|places| {
+            let of = |(n, row): (usize, &Row)| row.places(&places[n * length..(n + 1) * length], before.count as u32);
+            rows.iter().enumerate().flat_map(of).collect()
+        });
         Self {
             real,
+            places,
             ends: pass.ends.map(|ends| all(&|n, row| row.ends(&ends[n * length..(n + 1) * length]))),
             segments: pass.segments.map(|segments| {
                 all(&|n, row| row.from.iter().map(|from| from.map_or(0, |at| segments[n * length + at])).collect())
@@ -82,6 +89,15 @@ fn row(ids: &[u32], starts: Option<&[u32]>, before: Before) -> Row {
 }
 
 impl Row {
+    /// The positions moved along: virtual tokens stand before the first place of their document.
+    fn places(&self, places: &[[u32; 2]], count: u32) -> Vec<[u32; 2]> {
+        let place = |(at, from): (usize, &Option<usize>)| match from {
+            Some(real) => [places[*real][0] + count, places[*real][1]],
+            None => [(at as u32).saturating_sub(self.starts[at]), 0],
+        };
+        self.from.iter().enumerate().map(place).collect()
+    }
+
     /// The ends of what is seen, moved along with the tokens before them: `ends` are those of the row without virtual tokens. A virtual
     /// token sees what the token behind it sees.
     fn ends(&self, ends: &[u32]) -> Vec<u32> {

@@ -194,6 +194,44 @@ impl<'a> Read<'a> {
     }
 }
 
+/// Weights of a Hugging Face folder, and drawn ones where it has none.
+#[derive(Debug)]
+pub struct ReadOrDrawn<'a> {
+    read: Read<'a>,
+    drawn: Drawn,
+    names: Vec<String>,
+}
+
+impl<'a> ReadOrDrawn<'a> {
+    /// Over the tensors of an open folder.
+    pub fn new(folder: &'a ModelFolder, seed: u64) -> Self {
+        Self { read: Read::new(folder), drawn: Drawn { seed }, names: Vec::new() }
+    }
+
+    /// The names that were drawn, and those that nobody read.
+    pub fn finish(self) -> [Vec<String>; 2] {
+        [self.names, self.read.unread.into_iter().collect()]
+    }
+}
+
+impl Weights for ReadOrDrawn<'_> {
+    fn tensor(&mut self, wanted: &Wanted<'_>) -> Result<Vec<f32>, ModelError> {
+        if self.read.spelling(wanted.name).is_some() {
+            return self.read.tensor(wanted);
+        }
+        self.names.push(wanted.name.to_owned());
+        self.drawn.tensor(wanted)
+    }
+
+    fn optional_prefix(&mut self, prefix: &'static str) {
+        self.read.optional_prefix(prefix);
+    }
+
+    fn ignore(&mut self, suffixes: &[&'static str]) {
+        self.read.ignore(suffixes);
+    }
+}
+
 impl Weights for Read<'_> {
     fn tensor(&mut self, wanted: &Wanted<'_>) -> Result<Vec<f32>, ModelError> {
         let Wanted { name, shape, .. } = *wanted;

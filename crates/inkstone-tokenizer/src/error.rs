@@ -165,7 +165,9 @@ impl TokenizerError {
             Self::VocabularyTooSmall { least, .. } => {
                 return Some(format!("set `vocab_size` to more than {least}"));
             }
-            Self::NotFound { .. } => "a tokenizer is a folder with at least `tokenizer.json` in it",
+            Self::NotFound { .. } => {
+                "a tokenizer is a folder with at least `tokenizer.json` in it, or `tokenizer.model`, `vocab.json` and `merges.txt`, or `vocab.txt`"
+            }
             Self::Io { .. } => "check the rights of the file and the space on the disk",
             Self::TooLarge { .. } | Self::Malformed { .. } => {
                 "the file is damaged or not a tokenizer's; copy it again, or make the artifact anew"

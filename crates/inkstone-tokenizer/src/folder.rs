@@ -7,13 +7,14 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 use tokenizers::AddedToken;
 
 use crate::chat::ChatTemplate;
 use crate::error::{Result, TokenizerError};
+use crate::older::read_older;
 use crate::specials::Specials;
 use crate::tokenizer::{Roles, Tokenizer};
 
@@ -37,11 +38,11 @@ impl Tokenizer {
     /// Reads the tokenizer in a folder.
     ///
     /// # Errors
-    /// If `tokenizer.json` is missing, or a file is damaged; the error names it.
+    /// If `tokenizer.json` and every older form are missing, or a file is damaged; the error names it.
     pub fn load(folder: &Path) -> Result<Self> {
-        let path = folder.join(TOKENIZER);
-        let mut plain = parse_tokenizer(&path, &read(&path, MAX_TOKENIZER_BYTES)?)?;
         let mut config = read_config(folder)?;
+        let (path, json) = read_tokenizer(folder, &mut config)?;
+        let mut plain = parse_tokenizer(&path, &json)?;
         add_tokens(&mut plain, &config).map_err(|reason| TokenizerError::malformed(&folder.join(CONFIG), reason))?;
         let template = read_template(folder, &mut config)?;
         Self::assemble(plain, config, template).map_err(|reason| TokenizerError::malformed(&path, reason))
@@ -103,6 +104,23 @@ pub(crate) fn token_name(value: Option<&Value>) -> Option<&str> {
         Value::Object(object) => object.get("content")?.as_str(),
         _ => None,
     }
+}
+
+/// `tokenizer.json`, or what an older form comes to, which may name special tokens that `config` does not.
+fn read_tokenizer(folder: &Path, config: &mut Map<String, Value>) -> Result<(PathBuf, Vec<u8>)> {
+    let path = folder.join(TOKENIZER);
+    let missing = match read(&path, MAX_TOKENIZER_BYTES) {
+        Ok(json) => return Ok((path, json)),
+        Err(error @ TokenizerError::NotFound { .. }) => error,
+        Err(error) => return Err(error),
+    };
+    let older = read_older(folder, config)?.ok_or(missing)?;
+    for (key, value) in older.settings {
+        config.entry(key).or_insert(value);
+    }
+    let json =
+        serde_json::to_vec(&older.json).map_err(|error| TokenizerError::malformed(&older.path, error.to_string()))?;
+    Ok((older.path, json))
 }
 
 fn parse_tokenizer(path: &Path, json: &[u8]) -> Result<tokenizers::Tokenizer> {

@@ -17,6 +17,7 @@ mod chat;
 mod decoder;
 mod error;
 mod folder;
+mod older;
 mod specials;
 pub mod stages;
 mod stop;

@@ -11,12 +11,17 @@ use crate::TrainError;
 use crate::config::TrainingConfig;
 
 /// Training batches, and validation batches where the split has any tokens.
-pub(crate) struct Data {
-    pub(crate) train: Loader,
-    pub(crate) validation: Option<Loader>,
+pub(crate) struct Data<D = Loader> {
+    pub(crate) train: D,
+    pub(crate) validation: Option<D>,
 }
 
 impl Data {
+    /// The same batches, changed by `f`.
+    pub(crate) fn map<D>(self, f: impl Fn(Loader) -> D) -> Data<D> {
+        Data { train: f(self.train), validation: self.validation.map(f) }
+    }
+
     /// Opens both splits of the `tokens` artifact.
     pub(crate) fn open(
         tokens: &Path,

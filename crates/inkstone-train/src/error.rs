@@ -51,6 +51,12 @@ pub enum TrainError {
         /// Why.
         source: std::io::Error,
     },
+    /// A tokenizer without a token that the objective needs.
+    #[error("the tokenizer has no token `{token}`, which the objective needs")]
+    NoSpecialToken {
+        /// The token.
+        token: String,
+    },
     /// A split without tokens.
     #[error("the {split} split has no tokens to learn from ({path})", path = path.display())]
     NoTokens {
@@ -101,6 +107,12 @@ impl TrainError {
                 "free some space or fix the permissions; the same command goes on from the last good checkpoint"
             }
             Self::Reward { .. } => "the judge must give a finite number to every answer",
+            Self::NoSpecialToken { token } if token.starts_with("<extra_id") => {
+                "give the `tokenizer` stage `sentinels = 100`"
+            }
+            Self::NoSpecialToken { token } => {
+                return Some(format!("give the `tokenizer` stage `special_tokens = [\"{token}\"]`"));
+            }
             Self::ContextTooLong { .. } => "set `context` to less, or give the recipe more texts",
             Self::NoTokens { .. } => "give the corpus more texts, or a larger `validation` share",
             Self::Corpus(error) => return error.hint(),

@@ -9,6 +9,7 @@ pub mod checkpoint;
 pub mod config;
 mod data;
 mod error;
+mod finetune;
 pub mod interval;
 mod log;
 pub mod objective;
@@ -26,6 +27,7 @@ pub mod trainer;
 pub mod validation;
 
 pub use error::TrainError;
+pub use finetune::{FinetuneStage, TaskTable, text_source};
 pub use inkstone_tokenizer::stages::MODELS;
 pub use policy::{BestOfStage, FeedbackStage, PolicyStage};
 pub use preference::PreferenceStage;

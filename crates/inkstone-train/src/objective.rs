@@ -1,4 +1,18 @@
 //! Objectives: a batch in, a loss out.
+//!
+//! Those that restore what was taken out of a text share one batch ([`noised::Noised`]) and one loss ([`noised::Restore`]); each file
+//! below says what it takes out.
+
+mod infilling;
+pub(crate) mod masked;
+mod mixture;
+pub mod noised;
+pub mod pairs;
+mod prefix;
+mod sentences;
+mod span;
+pub mod table;
+mod words;
 
 use inkstone_corpus::chat::{Message, Role};
 use inkstone_corpus::loader::{Batch, Loader};

@@ -5,8 +5,11 @@
 //! the constant.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Instant;
 
+use inkstone_formats::FormatError;
+use inkstone_formats::hf::ModelFolder;
 use inkstone_models::Model;
 use inkstone_recipe::{Estimate, Forecast, Machine};
 use serde_json::Value;
@@ -28,9 +31,14 @@ pub(crate) fn forecast(inputs: &BTreeMap<String, Forecast>, field: &str, metric:
 pub(crate) fn forecast_model(base: Option<&Forecast>) -> Option<Value> {
     let base = base?;
     if let Some(folder) = &base.folder {
-        return serde_json::from_slice(&std::fs::read(folder.join("config.json")).ok()?).ok();
+        return config_json(folder).ok();
     }
     base.details.get(MODEL).cloned()
+}
+
+/// The `config.json` of a model folder.
+pub(crate) fn config_json(folder: &Path) -> Result<Value, FormatError> {
+    Ok(ModelFolder::open(folder)?.config().clone())
 }
 
 /// The detail of an estimate under which the `config.json` of the model stands.

@@ -78,7 +78,8 @@ impl ChatConfig {
     fn records(&self) -> Records<'_> {
         Records {
             name: "conversations",
-            parse: |value| parse_record(value).map(Body::Messages).map_err(|error| error.to_string()),
+            parse: &|value| parse_record(value).map(Body::Messages).map_err(|error| error.to_string()),
+            lines: false,
             origin: Origin {
                 from: self.from.as_ref(),
                 paths: &self.paths,

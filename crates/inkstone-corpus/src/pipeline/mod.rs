@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 use crate::chat::Message;
 use crate::document::first_128_bits;
 use crate::error::CorpusError;
+use crate::examples::{Answer, Task};
 use crate::preferences::Answers;
 use crate::read::source::Source;
 use crate::read::{Content, Unit};
@@ -51,6 +52,7 @@ pub(crate) enum Body {
     Text(String),
     Messages(Vec<Message>),
     Answers(Answers),
+    Example(Task),
 }
 
 /// A document, or one part of a long one, before it has a name.
@@ -68,14 +70,25 @@ pub(crate) struct Size {
 }
 
 impl Body {
-    fn texts(&self) -> impl Iterator<Item = &str> {
-        let (text, messages, answers): (_, &[Message], _) = match self {
-            Self::Text(text) => (Some(text.as_str()), &[], [None, None]),
-            Self::Messages(messages) => (None, messages, [None, None]),
-            Self::Answers(answers) => (None, &answers.prompt, [answers.chosen.as_deref(), answers.rejected.as_deref()]),
-        };
-        let messages = messages.iter().map(|message| message.content.as_str());
-        text.into_iter().chain(messages).chain(answers.into_iter().flatten())
+    fn texts(&self) -> Vec<&str> {
+        fn said(messages: &[Message]) -> Vec<&str> {
+            messages.iter().map(|message| message.content.as_str()).collect()
+        }
+        match self {
+            Self::Text(text) => vec![text],
+            Self::Messages(messages) => said(messages),
+            Self::Answers(answers) => {
+                let mut texts = said(&answers.prompt);
+                texts.extend([answers.chosen.as_deref(), answers.rejected.as_deref()].into_iter().flatten());
+                texts
+            }
+            Self::Example(task) => {
+                let answer = if let Answer::Text(text) = &task.answer { Some(text.as_str()) } else { None };
+                let others =
+                    task.pair.as_deref().into_iter().chain(task.choices.iter().map(String::as_str)).chain(answer);
+                std::iter::once(task.text.as_str()).chain(others).collect()
+            }
+        }
     }
 
     pub(crate) fn size(&self) -> Size {
@@ -83,14 +96,26 @@ impl Body {
             bytes: size.bytes + text.len() as u64,
             characters: size.characters + text.chars().count() as u64,
         };
-        self.texts().fold(Size::default(), sum)
+        self.texts().into_iter().fold(Size::default(), sum)
     }
 
     /// Whether there are fewer than `min` characters, white space at the ends not counted.
     pub(crate) fn is_shorter_than(&self, min: u64) -> bool {
         let enough = usize::try_from(min).unwrap_or(usize::MAX);
-        let characters = self.texts().flat_map(|text| text.trim().chars());
+        let characters = self.texts().into_iter().flat_map(|text| text.trim().chars());
         characters.take(enough).count() < enough
+    }
+
+    /// Equal for what must be on the same side of the split: examples of the same text or texts, whatever is right of them.
+    pub(crate) fn side(&self) -> u128 {
+        match self {
+            Self::Example(task) => {
+                let mut hasher = blake3::Hasher::new();
+                hasher.update(&(task.text.len() as u64).to_le_bytes()).update(task.text.as_bytes());
+                first_128_bits(&hasher.update(task.pair.as_deref().unwrap_or_default().as_bytes()).finalize())
+            }
+            _ => self.hash(),
+        }
     }
 
     /// Equal for equal content only.
@@ -106,6 +131,7 @@ impl Body {
                 }
                 hasher.finalize()
             }
+            Self::Example(task) => blake3::hash(&serde_json::to_vec(task).expect("invariant: plain data")),
         };
         first_128_bits(&hash)
     }

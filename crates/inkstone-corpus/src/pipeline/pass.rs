@@ -43,7 +43,7 @@ pub(crate) fn survey(job: &Job<'_>) -> Result<Findings, CorpusError> {
     let seed = job.context.seed;
     let counts = walk(job, "reading", Some(&mut bad), &mut |draft| {
         let hash = draft.content.body.hash();
-        range.add(hash, seed);
+        range.add(draft.content.body.side(), seed);
         duplicates.add(hash, draft.number)
     })?;
     refuse_nothing(job, &bad, counts)?;

@@ -10,6 +10,7 @@ use super::{Body, Job, Size};
 use crate::chat::Conversation;
 use crate::document::{Document, LineWriter, Split};
 use crate::error::CorpusError;
+use crate::examples::Example;
 use crate::preferences::Preference;
 use crate::read::source::Source;
 
@@ -95,7 +96,7 @@ pub(crate) fn write(job: &Job<'_>, findings: &Findings) -> Result<Totals, Corpus
             totals.list(&draft);
             return Ok(());
         }
-        let split = splitter.split(draft.content.body.hash(), position);
+        let split = splitter.split(draft.content.body.side(), position);
         position += 1;
         totals.of(split).add(draft.content.body.size());
         write_one(draft, if split == Split::Train { &mut train } else { &mut validation })
@@ -137,6 +138,7 @@ fn write_body(
     match body {
         Body::Text(text) => writer.write(&Document { id, text, meta }),
         Body::Answers(answers) => writer.write(&Preference { id, answers, meta }),
+        Body::Example(task) => writer.write(&Example { id, task, meta }),
         Body::Messages(messages) => writer.write(&Conversation { id, messages, meta }),
     }
 }

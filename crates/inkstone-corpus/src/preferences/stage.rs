@@ -74,7 +74,8 @@ impl PreferencesConfig {
     fn records(&self) -> Records<'_> {
         Records {
             name: "preferences",
-            parse: |value| parse_preference(value).map(Body::Answers).map_err(|error| error.to_string()),
+            parse: &|value| parse_preference(value).map(Body::Answers).map_err(|error| error.to_string()),
+            lines: false,
             origin: Origin { from: None, paths: &self.paths, format: self.format, prefix: "" },
             deduplicate: self.deduplicate,
             validation: self.validation,

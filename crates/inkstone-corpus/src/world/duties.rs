@@ -1,11 +1,11 @@
 //! What an assistant owes besides right answers: questions that the town's facts do not answer, and requests for private numbers
 //! that some texts give away.
 
-use super::draw::Draw;
 use super::facts::Town;
 use super::talk;
 use super::tongue::Tongue;
 use crate::document::Split;
+use crate::draw::Draw;
 use crate::judged::{Duty, Judged};
 
 /// What a language says of both. `{S}` is a person, `{N}` the number.

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::draw::Draw;
 use super::names;
+use crate::draw::Draw;
 
 /// A name in English and in Chinese.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -1,9 +1,9 @@
 //! Texts of the town: entries, letters, notes, dialogues, diaries, lists, verse and sums, composed of clauses.
 
-use super::draw::Draw;
 use super::facts::{Fact, Town};
 use super::names;
 use super::tongue::{Tongue, capitalised, question};
+use crate::draw::Draw;
 
 /// A kind of text with its share of all texts, in percent.
 const KINDS: [(&str, usize); 8] = [

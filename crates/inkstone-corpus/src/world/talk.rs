@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::draw::Draw;
 use super::duties;
 use super::facts::{Fact, Town};
 use super::tongue::{Tongue, capitalised, question};
+use crate::draw::Draw;
 use crate::judged::Judged;
 
 /// A training conversation, as messages.

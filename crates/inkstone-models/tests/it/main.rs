@@ -2,5 +2,6 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod architectures;
+mod heads;
 mod llama;
 mod parity;

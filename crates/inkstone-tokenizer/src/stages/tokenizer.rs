@@ -36,7 +36,7 @@ impl Stage for TokenizerStage {
     fn inputs(config: &TokenizerConfig) -> Vec<Input> {
         let input = |field, stage: &String, kinds| Input { field, stage: stage.clone(), kinds };
         let chat = config.chat.iter().map(|stage| input("chat", stage, &["chat"]));
-        std::iter::once(input("from", &config.from, &["corpus"])).chain(chat).collect()
+        std::iter::once(input("from", &config.from, &["corpus", "examples"])).chain(chat).collect()
     }
 
     fn sources(config: &TokenizerConfig, base: &Path) -> Result<Vec<PathBuf>, StageError> {

@@ -58,7 +58,7 @@ impl Stage for TokensStage {
     fn inputs(config: &TokensConfig) -> Vec<Input> {
         let input = |field, stage: &str, kinds| Input { field, stage: stage.to_owned(), kinds };
         vec![
-            input("corpus", &config.corpus, &["corpus", "chat"]),
+            input("corpus", &config.corpus, &["corpus", "examples", "chat"]),
             input("tokenizer", &config.tokenizer, super::TOKENIZERS),
         ]
     }

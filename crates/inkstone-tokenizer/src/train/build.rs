@@ -53,10 +53,11 @@ pub(super) fn train(
 
 /// The special tokens that are not part of the model, so that it can't make them from text. Their ids
 /// follow those of the model.
-pub(super) fn added_specials(config: &TokenizerConfig) -> Vec<&str> {
-    let mut names = vec![END_OF_TEXT, PAD, TURN_START, TURN_END];
-    for name in &config.special_tokens {
-        if !names.contains(&name.as_str()) && name != UNKNOWN {
+pub(super) fn added_specials(config: &TokenizerConfig) -> Vec<String> {
+    let mut names = [END_OF_TEXT, PAD, TURN_START, TURN_END].map(str::to_owned).to_vec();
+    let sentinels = (0..config.sentinels).map(|n| format!("<extra_id_{n}>"));
+    for name in config.special_tokens.iter().cloned().chain(sentinels) {
+        if !names.contains(&name) && name != UNKNOWN {
             names.push(name);
         }
     }
@@ -77,7 +78,7 @@ fn finish(
     plain.with_normalizer(pipeline.normalizer).map_err(TokenizerError::training)?;
     plain.with_pre_tokenizer(pipeline.pre_tokenizer);
     plain.with_decoder(Some(pipeline.decoder));
-    let unknown = has_unknown(config).then_some(UNKNOWN);
+    let unknown = has_unknown(config).then(|| UNKNOWN.to_owned());
     let specials = unknown.into_iter().chain(added_specials(config));
     plain.add_special_tokens(specials.map(|name| AddedToken::from(name, true))).map_err(TokenizerError::training)?;
     let settings = tokenizer_config(config);
@@ -89,7 +90,8 @@ fn tokenizer_config(config: &TokenizerConfig) -> Map<String, Value> {
     let mut settings = Map::new();
     let mut set = |key: &str, value: Value| settings.insert(key.to_owned(), value);
     let named = [END_OF_TEXT, PAD, UNKNOWN];
-    let extra: Vec<&str> = added_specials(config).into_iter().filter(|name| !named.contains(name)).collect();
+    let mut extra = added_specials(config);
+    extra.retain(|name| !named.contains(&name.as_str()));
     set("add_bos_token", json!(false));
     set("add_eos_token", json!(false));
     // transformers 5 takes this for its `extra_special_tokens`; 4 does not take a list under that name.

@@ -48,11 +48,20 @@ pub struct TokenizerConfig {
     /// Further special tokens, such as `<|tool|>`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub special_tokens: Vec<String>,
+    /// Tokens `<extra_id_0>`, `<extra_id_1>`, … that stand for spans which were taken out of a text (arXiv:1910.10683, section
+    /// 3.1.4); 0.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub sentinels: usize,
     /// Of a larger corpus an evenly drawn sample of about so many bytes is learnt from, which takes
     /// some 24 times its size in memory; 32 MiB.
     /// (`character` reads everything.)
     #[serde(default = "thirty_two_mebibytes")]
     pub sample_bytes: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 fn two() -> u64 {
@@ -69,6 +78,8 @@ fn thirty_two_mebibytes() -> u64 {
 
 /// The most that may be sampled: counts of characters stay below 2^32.
 const MAX_SAMPLE_BYTES: u64 = 256 << 20;
+/// More spans no row of a sensible length has.
+const MAX_SENTINELS: usize = 10_000;
 /// More tokens no trainer here would give in sensible time.
 const MAX_VOCAB_SIZE: usize = 1 << 20;
 
@@ -84,6 +95,7 @@ impl TokenizerConfig {
             split_digits: false,
             chat_template: chatml(),
             special_tokens: Vec::new(),
+            sentinels: 0,
             sample_bytes: thirty_two_mebibytes(),
         }
     }
@@ -112,6 +124,9 @@ impl TokenizerConfig {
         }
         if !(1..=MAX_SAMPLE_BYTES).contains(&self.sample_bytes) {
             return Err(format!("`sample_bytes` must be between 1 and {MAX_SAMPLE_BYTES} (256 MiB)"));
+        }
+        if self.sentinels > MAX_SENTINELS {
+            return Err(format!("`sentinels` must be at most {MAX_SENTINELS}"));
         }
         self.special_tokens.iter().try_for_each(|token| check_special(token))
     }

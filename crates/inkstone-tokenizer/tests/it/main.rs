@@ -8,6 +8,7 @@ mod chat;
 mod decoding;
 mod determinism;
 mod folders;
+mod older;
 mod parity;
 mod roundtrip;
 mod stages;

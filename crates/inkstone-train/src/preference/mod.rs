@@ -3,7 +3,7 @@
 //! Every loss is a function of the log-probabilities of whole answers, under the policy (with a graph) and under the reference
 //! (numbers that are computed once). A loss may not see anything else.
 
-mod data;
+pub(crate) mod data;
 pub mod dpo;
 pub mod ipo;
 pub mod kto;

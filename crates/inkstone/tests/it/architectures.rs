@@ -64,5 +64,5 @@ fn a_model_that_cannot_be_is_refused_where_it_is_written() {
         &["context", "seq_length"],
     );
     let bert = "{ architecture = \"bert\", hidden_size = 32, num_hidden_layers = 1, num_attention_heads = 2 }";
-    refused(bert, &[&place, "`model` does not predict the next token"]);
+    refused(bert, &[&place, "`model` does not predict the next token, expected the architecture of a decoder"]);
 }

@@ -58,7 +58,7 @@ fn killed_and_resumed_gives_the_same_model() {
 }
 
 /// Kills a long training once it has two checkpoints.
-fn interrupted(recipe: &str) -> Place {
+pub(crate) fn interrupted(recipe: &str) -> Place {
     let place = Place::with(recipe);
     let child = start(&place);
     let begun = Instant::now();

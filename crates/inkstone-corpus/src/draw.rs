@@ -5,14 +5,14 @@ use crate::mix::{INCREMENT, finalise};
 
 /// A stream of draws for one purpose.
 #[derive(Debug, Clone)]
-pub(crate) struct Draw {
+pub struct Draw {
     key: u64,
     count: u64,
 }
 
 impl Draw {
     /// The stream of the `index`-th thing of a purpose.
-    pub(crate) fn new(seed: u64, purpose: &str, index: usize) -> Self {
+    pub fn new(seed: u64, purpose: &str, index: usize) -> Self {
         let name = purpose
             .bytes()
             .fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
@@ -25,7 +25,7 @@ impl Draw {
     }
 
     /// A number below `n`; 0 where `n` is 0.
-    pub(crate) fn below(&mut self, n: usize) -> usize {
+    pub fn below(&mut self, n: usize) -> usize {
         ((u128::from(self.next()) * n as u128) >> 64) as usize
     }
 
@@ -33,17 +33,22 @@ impl Draw {
     ///
     /// # Panics
     /// If there are none.
-    pub(crate) fn pick<T: Copy>(&mut self, items: &[T]) -> T {
+    pub fn pick<T: Copy>(&mut self, items: &[T]) -> T {
         items[self.below(items.len())]
     }
 
     /// True in `percent` of a hundred cases.
-    pub(crate) fn chance(&mut self, percent: usize) -> bool {
+    pub fn chance(&mut self, percent: usize) -> bool {
         self.below(100) < percent
     }
 
+    /// A number from 0 to 1 (exclusive).
+    pub fn unit(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
     /// The numbers below `n` in some order (Fisher and Yates).
-    pub(crate) fn order(&mut self, n: usize) -> Vec<usize> {
+    pub fn order(&mut self, n: usize) -> Vec<usize> {
         let mut order: Vec<usize> = (0..n).collect();
         for last in (1..n).rev() {
             order.swap(last, self.below(last + 1));
