@@ -144,7 +144,12 @@ pub fn generate_with(
     Ok(tokens.split_off(prompt.len()))
 }
 
-fn check((vocab_size, context): (usize, usize), prompt: &[u32], sampling: &Sampling) -> Result<(), EngineError> {
+/// Refuses what makes no sense.
+pub(crate) fn check(
+    (vocab_size, context): (usize, usize),
+    prompt: &[u32],
+    sampling: &Sampling,
+) -> Result<(), EngineError> {
     sampling.validate().map_err(EngineError::Sampling)?;
     if prompt.is_empty() {
         return Err(EngineError::EmptyPrompt);

@@ -2,7 +2,7 @@
 //!
 //! [`generate`] answers one prompt, plainly. [`Engine`] answers many at once: a [`Scheduler`] puts tokens of all of them
 //! through the model together, keys and values lie in blocks that requests with the same beginning share, and every
-//! token is what plain generation gives, whatever else is computed beside it.
+//! token is what plain generation gives, whatever else is computed beside it. For encoder-decoders the prompt is the source.
 
 mod batch;
 mod blocks;
@@ -15,6 +15,7 @@ mod sampling;
 mod scheduler;
 mod scoring;
 mod sequence;
+mod translator;
 
 pub use blocks::CachePrecision;
 pub use draft::{PromptLookup, SmallModel};

@@ -28,7 +28,7 @@ pub(crate) struct Served {
     pub(crate) model: Arc<Model>,
     pub(crate) tokenizer: Arc<Tokenizer>,
     pub(crate) defaults: Sampling,
-    /// Decoders have one.
+    /// Models that write have one.
     engine: Option<Arc<Engine>>,
     pub(crate) grammars: Grammars,
     /// When it was ready, in seconds since 1970.
@@ -40,15 +40,23 @@ impl Served {
         let Loaded { name, model, tokenizer, defaults } = loaded;
         let model = Arc::new(model);
         let engine = match model.kind() {
-            Kind::Decoder => {
+            Kind::Decoder | Kind::EncoderDecoder => {
                 let engine = Engine::start(Arc::clone(&model), limits);
                 Some(Arc::new(engine.map_err(|source| ServerError::Engine { name: name.clone(), source })?))
             }
-            Kind::Encoder | Kind::EncoderDecoder => None,
+            Kind::Encoder => None,
         };
         let tokenizer = Arc::new(tokenizer);
         let grammars = Grammars::new(Arc::clone(&tokenizer), model.vocab_size());
         Ok(Self { name, model, tokenizer, defaults, engine, grammars, created: now() })
+    }
+
+    /// A prompt as the model wants it: the source of an encoder-decoder ends with the end-of-text token.
+    pub(crate) fn prompt(&self, mut ids: Vec<u32>) -> Vec<u32> {
+        if self.model.kind() == Kind::EncoderDecoder && ids.last().copied() != self.tokenizer.eos() {
+            ids.extend(self.tokenizer.eos());
+        }
+        ids
     }
 
     /// The engine.

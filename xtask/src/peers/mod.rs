@@ -2,6 +2,7 @@
 
 mod classic;
 mod kenlm;
+mod llama_cpp;
 mod measure;
 mod train;
 mod word2vec;
@@ -21,6 +22,8 @@ pub(crate) struct Arguments {
 enum Name {
     /// N-gram models: KenLM
     Classic(classic::Arguments),
+    /// Inference: llama.cpp
+    LlamaCpp(llama_cpp::Arguments),
     /// Training: PyTorch, plain and compiled
     Train(train::Arguments),
     /// Word vectors: the original program and gensim
@@ -30,6 +33,7 @@ enum Name {
 pub(crate) fn run(arguments: &Arguments) -> Result<Verdict> {
     match &arguments.name {
         Name::Classic(arguments) => classic::run(arguments),
+        Name::LlamaCpp(arguments) => llama_cpp::run(arguments),
         Name::Train(arguments) => train::run(arguments),
         Name::Word2vec(arguments) => word2vec::run(arguments),
     }

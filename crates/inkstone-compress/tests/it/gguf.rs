@@ -9,7 +9,15 @@ const IDS: [u32; 12] = [3, 1, 4, 15, 9, 26, 5, 35, 8, 9, 7, 9];
 /// Row orders, fused projections, transposed weights, settings: all of it must be undone exactly.
 #[test]
 fn a_file_in_single_precision_computes_what_the_folder_computes() {
-    let names = ["llama_tiny_tied", "llama_tiny_untied", "mistral_tiny", "gpt2_tiny", "bloom_tiny", "baichuan_7b_tiny"];
+    let names = [
+        "llama_tiny_tied",
+        "llama_tiny_untied",
+        "linear_tiny",
+        "mistral_tiny",
+        "gpt2_tiny",
+        "bloom_tiny",
+        "baichuan_7b_tiny",
+    ];
     for name in names {
         let folder = fixture(name);
         let file = through_a_file(&folder, Target::F32, &Method::Nearest);

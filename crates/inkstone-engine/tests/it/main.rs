@@ -5,3 +5,4 @@ mod features;
 mod paging;
 mod sameness;
 mod support;
+mod translation;

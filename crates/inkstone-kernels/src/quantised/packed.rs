@@ -6,6 +6,7 @@
 //! halves). So a panel is read once, from its first byte to its last, and takes the room of the blocks that it was made of (for formats of five
 //! and six bits the integers take eight).
 
+use half::bf16;
 use rayon::prelude::*;
 
 use super::parts::Parts;
@@ -16,13 +17,25 @@ pub(super) const PANEL: usize = 16;
 /// Inputs of a quad.
 pub(super) const QUAD: usize = 4;
 
+/// Bytes of the sixteen pairs of a panel of bfloat16.
+pub(super) const PAIRS: usize = PANEL * 4;
+
 /// Weights `[outputs, inputs]` in panels.
 #[derive(Debug, Clone)]
 pub struct Packed {
-    format: BlockFormat,
+    contents: Contents,
     outputs: usize,
     inputs: usize,
     bytes: Vec<u8>,
+}
+
+/// What a panel holds.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Contents {
+    /// Blocks of few bits.
+    Blocks(PanelLayout),
+    /// Pairs of bfloat16: a vector holds two consecutive inputs of each output.
+    Pairs,
 }
 
 /// Where things lie in a block of a panel; lengths in bytes.
@@ -100,12 +113,27 @@ impl Packed {
                 }
             });
         }
-        Self { format, outputs, inputs, bytes }
+        Self { contents: Contents::Blocks(layout), outputs, inputs, bytes }
     }
 
-    /// The format of the blocks.
-    pub fn format(&self) -> BlockFormat {
-        self.format
+    /// Packs `[outputs, inputs]` in bfloat16, least significant byte first; nothing where the inputs are no pairs.
+    ///
+    /// # Panics
+    /// If `numbers` has another length than these sizes give.
+    pub fn bf16(numbers: &[u8], [outputs, inputs]: [usize; 2]) -> Option<Self> {
+        crate::expect_len("numbers", numbers.len(), 2 * outputs * inputs);
+        if inputs == 0 || !inputs.is_multiple_of(2) {
+            return None;
+        }
+        let mut bytes = vec![0; outputs.div_ceil(PANEL) * inputs / 2 * PAIRS];
+        let panels = bytes.par_chunks_mut(inputs / 2 * PAIRS).zip(numbers.par_chunks(PANEL * 2 * inputs));
+        panels.for_each(|(panel, rows)| {
+            for (lane, row) in rows.chunks_exact(2 * inputs).enumerate() {
+                let pairs = panel.chunks_exact_mut(PAIRS).zip(row.as_chunks::<4>().0);
+                pairs.for_each(|(vector, pair)| vector[lane * 4..][..4].copy_from_slice(pair));
+            }
+        });
+        Some(Self { contents: Contents::Pairs, outputs, inputs, bytes })
     }
 
     /// `[outputs, inputs]`.
@@ -120,15 +148,10 @@ impl Packed {
 
     /// The length of the weights of each output.
     pub fn row_norms(&self) -> Vec<f32> {
-        let layout = PanelLayout::of(self.format);
         let (panels, panel_bytes) = self.panels();
         let squares = panels.par_chunks(panel_bytes.max(1)).flat_map_iter(|panel| {
             let mut sums = [0.0_f64; PANEL];
-            for block in panel.chunks_exact(layout.bytes) {
-                portable::each_value(block, &layout, |lane, _, value| {
-                    sums[lane] += f64::from(value) * f64::from(value);
-                });
-            }
+            self.contents.each_value(panel, |lane, _, value| sums[lane] += f64::from(value) * f64::from(value));
             sums
         });
         let mut norms: Vec<f32> = squares.map(|sum| sum.sqrt() as f32).collect();
@@ -138,26 +161,48 @@ impl Packed {
 
     /// The weights `[outputs, inputs]`.
     pub fn values(&self) -> Vec<f32> {
-        let layout = PanelLayout::of(self.format);
         let (panels, panel_bytes) = self.panels();
         let mut values = vec![0.0; self.outputs * self.inputs];
         let rows = values.par_chunks_mut((PANEL * self.inputs).max(1));
         rows.zip(panels.par_chunks(panel_bytes.max(1))).for_each(|(rows, panel)| {
-            for (n, block) in panel.chunks_exact(layout.bytes).enumerate() {
-                portable::each_value(block, &layout, |lane, place, value| {
-                    if let Some(to) = rows.get_mut(lane * self.inputs + n * layout.elements + place) {
-                        *to = value;
-                    }
-                });
-            }
+            self.contents.each_value(panel, |lane, input, value| {
+                if let Some(to) = rows.get_mut(lane * self.inputs + input) {
+                    *to = value;
+                }
+            });
         });
         values
     }
 
+    /// What the panels hold.
+    pub(super) fn contents(&self) -> Contents {
+        self.contents
+    }
+
     /// The panels, and the length of each.
     pub(super) fn panels(&self) -> (&[u8], usize) {
-        let layout = PanelLayout::of(self.format);
-        (&self.bytes, self.inputs / layout.elements * layout.bytes)
+        (&self.bytes, self.bytes.len() / self.outputs.div_ceil(PANEL).max(1))
+    }
+}
+
+impl Contents {
+    /// Shows the numbers of a panel: output, input, value.
+    fn each_value(self, panel: &[u8], mut see: impl FnMut(usize, usize, f32)) {
+        match self {
+            Self::Blocks(layout) => {
+                for (n, block) in panel.chunks_exact(layout.bytes).enumerate() {
+                    portable::each_value(block, &layout, |lane, place, value| {
+                        see(lane, n * layout.elements + place, value);
+                    });
+                }
+            }
+            Self::Pairs => {
+                for (n, number) in panel.as_chunks::<2>().0.iter().enumerate() {
+                    let (pair, lane) = (n / (2 * PANEL), n / 2 % PANEL);
+                    see(lane, 2 * pair + n % 2, bf16::from_le_bytes(*number).to_f32());
+                }
+            }
+        }
     }
 }
 

@@ -65,7 +65,7 @@ pub(crate) struct BenchModel {
     /// Tokens (default: 128 to decode, 512 of a prompt)
     #[arg(long, value_name = "N")]
     pub(crate) tokens: Option<usize>,
-    /// Times; the median counts
+    /// Times; the median counts (0: only the first token)
     #[arg(long, default_value_t = 3, value_name = "N")]
     pub(crate) turns: usize,
     /// For machines
