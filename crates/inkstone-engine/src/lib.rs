@@ -5,6 +5,7 @@
 //! token is what plain generation gives, whatever else is computed beside it. For encoder-decoders the prompt is the source.
 
 mod batch;
+mod beam;
 mod blocks;
 mod draft;
 mod engine;
@@ -17,6 +18,7 @@ mod scoring;
 mod sequence;
 mod translator;
 
+pub use beam::{Beams, Hypothesis, beam_search};
 pub use blocks::CachePrecision;
 pub use draft::{PromptLookup, SmallModel};
 pub use engine::Engine;

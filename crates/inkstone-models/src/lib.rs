@@ -17,6 +17,7 @@ mod registry;
 mod rope;
 mod rows;
 mod score;
+mod shared;
 mod weights;
 
 mod albert;
@@ -39,6 +40,7 @@ pub use over::Over;
 pub use pass::{Cache, NoObserver, Observer, Pass, Source, Store};
 pub use recipe::{ModelTable, Vocabulary};
 pub use registry::model_types;
+pub use shared::{Again, Recording, Shared};
 pub use weights::{Drawn, Init, Layout, Read, Wanted, WantedLayer, Weights};
 
 /// The registry: one line for each architecture.

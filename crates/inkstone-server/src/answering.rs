@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
 
-use inkstone_engine::{Cancel, Event, PromptLookup, Reason, Request, Sampling, Scored};
+use inkstone_engine::{Cancel, Event, Reason, Request, Sampling, Scored};
 use inkstone_tokenizer::{StopStrings, StreamDecoder};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -127,7 +127,7 @@ pub(crate) async fn answer(served: &Served, ask: Ask) -> Result<Answers<'_>, Api
             priority: ask.priority,
             deadline: ask.deadline,
             constraint: ask.shape.as_ref().map(|shape| served.grammars.constraint(shape)).transpose()?,
-            draft: Some(Box::new(PromptLookup)),
+            draft: Some(served.drafter()),
             ..request
         };
         let (decoder, stopper) = (Some(served.tokenizer.decoder()), StopStrings::new(&ask.stop));

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use inkstone_formats::gguf::{GgmlType, GgufFile, GgufTensor};
 use inkstone_kernels::quantised::dequantise;
-use inkstone_models::{Dimensions, Layout, Model, ModelError, Wanted, WantedLayer, Weights};
+use inkstone_models::{Dimensions, Layout, Model, ModelError, Shared, Wanted, WantedLayer, Weights};
 use inkstone_nn::{BlockFormat, Blocks, Device, Embedding, Packed, Precision, Projection};
 use inkstone_tokenizer::Tokenizer;
 use serde_json::Value;
@@ -49,15 +49,24 @@ impl GgufModel {
 
     /// The model; what the file has in blocks stays so.
     pub fn load(&self, device: &Device) -> Result<Model, CompressError> {
-        self.build(false, device)
+        self.build(false, |weights| Model::build(&self.config, weights, Precision::F32, device))
+    }
+
+    /// [`Self::load`]; the weights are kept in `shared`, for further models.
+    pub fn load_shared(&self, shared: &mut Shared, device: &Device) -> Result<Model, CompressError> {
+        self.build(false, |weights| Model::build(&self.config, &mut shared.recording(weights), Precision::F32, device))
     }
 
     /// The model with all its weights in single precision.
     pub fn load_dense(&self, device: &Device) -> Result<Model, CompressError> {
-        self.build(true, device)
+        self.build(true, |weights| Model::build(&self.config, weights, Precision::F32, device))
     }
 
-    fn build(&self, dense: bool, device: &Device) -> Result<Model, CompressError> {
+    fn build(
+        &self,
+        dense: bool,
+        make: impl FnOnce(&mut dyn Weights) -> Result<Model, ModelError>,
+    ) -> Result<Model, CompressError> {
         let mut weights = GgufWeights {
             file: &self.file,
             names: self.names,
@@ -66,7 +75,7 @@ impl GgufModel {
             unread: self.file.names().map(str::to_owned).collect(),
             missing: Vec::new(),
         };
-        let model = Model::build(&self.config, &mut weights, Precision::F32, device)?;
+        let model = make(&mut weights)?;
         weights.finish()?;
         Ok(model)
     }

@@ -50,6 +50,20 @@ const BLOOM: &[Setting] = &[
     ("attention.layer_norm_epsilon", "layer_norm_epsilon", false),
 ];
 
+const T5: &[Setting] = &[
+    ("context_length", "n_positions", true),
+    ("embedding_length", "d_model", true),
+    ("block_count", "num_layers", true),
+    ("decoder_block_count", "num_decoder_layers", true),
+    ("feed_forward_length", "d_ff", true),
+    ("attention.head_count", "num_heads", true),
+    ("attention.key_length", "d_kv", true),
+    ("attention.value_length", "d_kv", true),
+    ("attention.relative_buckets_count", "relative_attention_num_buckets", true),
+    ("attention.layer_norm_rms_epsilon", "layer_norm_epsilon", false),
+    ("decoder_start_token_id", "decoder_start_token_id", true),
+];
+
 /// The largest slope of `ALiBi`, as a file of Baichuan says it.
 const MAX_BIAS: &str = "baichuan.attention.max_alibi_bias";
 
@@ -58,6 +72,7 @@ fn settings_of(names: &Names) -> &'static [Setting] {
         "baichuan" => BAICHUAN,
         "gpt2" => GPT2,
         "bloom" => BLOOM,
+        "t5" => T5,
         _ => LLAMA,
     }
 }
@@ -95,8 +110,13 @@ pub(super) fn config_of(file: &GgufFile, names: &Names) -> Result<Value, Compres
     let table = file.tensor("token_embd.weight")?;
     config.insert("vocab_size".into(), table.shape.first().copied().unwrap_or(0).into());
     config.insert("tie_word_embeddings".into(), (!file.contains("output.weight")).into());
-    if names.architecture == "baichuan" {
-        rotary_or_alibi(&mut config, file);
+    match names.architecture {
+        "baichuan" => rotary_or_alibi(&mut config, file),
+        "t5" => {
+            let gated = file.contains("enc.blk.0.ffn_gate.weight");
+            config.insert("feed_forward_proj".into(), if gated { "gated-gelu" } else { "relu" }.into());
+        }
+        _ => {}
     }
     for (id, field) in [("bos", "bos_token_id"), ("eos", "eos_token_id"), ("padding", "pad_token_id")] {
         if let Some(id) = file.get(&format!("tokenizer.ggml.{id}_token_id")).and_then(GgufValue::as_u64) {
@@ -183,6 +203,9 @@ fn add_implied(
     path: &Path,
     config: &Value,
 ) -> Result<(), CompressError> {
+    if names.architecture == "t5" {
+        refuse_unusual(path, config)?;
+    }
     let sizes = inkstone_models::dimensions(config)?;
     let mut imply = |key: &str, value: usize| {
         let key = format!("{}.{key}", names.architecture);
@@ -211,6 +234,22 @@ fn add_implied(
         });
     }
     add_stretched(entries, names, path, config)
+}
+
+/// What a file of T5 has no entry for, and its readers take for granted.
+fn refuse_unusual(path: &Path, config: &Value) -> Result<(), CompressError> {
+    let usual: [(&str, &[Value], &str); 3] = [
+        ("relative_attention_max_distance", &[128.into()], "128"),
+        ("feed_forward_proj", &["relu".into(), "gated-gelu".into()], "relu or gated-gelu"),
+        ("scale_decoder_outputs", &[], "left out"),
+    ];
+    for (key, values, expected) in usual {
+        if let Some(got) = config.get(key).filter(|got| !got.is_null() && !values.contains(got)) {
+            let (path, key, got) = (path.to_owned(), key.to_owned(), got.to_string());
+            return Err(CompressError::Entry { path, key, got, expected });
+        }
+    }
+    Ok(())
 }
 
 /// How the rotary frequencies are stretched.
@@ -254,6 +293,7 @@ fn class_of(model_type: &str) -> &'static str {
         "baichuan" => "BaichuanForCausalLM",
         "gpt2" => "GPT2LMHeadModel",
         "bloom" => "BloomForCausalLM",
+        "t5" => "T5ForConditionalGeneration",
         _ => "LlamaForCausalLM",
     }
 }

@@ -1,6 +1,7 @@
 //! The engine against plain generation.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod beams;
 mod features;
 mod paging;
 mod sameness;

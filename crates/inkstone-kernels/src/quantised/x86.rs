@@ -49,9 +49,36 @@ macro_rules! call {
 /// Of the weights, `load` takes a vector of integers, `halves` half-precision numbers, `signed` and `unsigned` bytes; `dot` adds the products of four
 /// bytes in each lane to its sum.
 macro_rules! tile {
-    ($name:ident, $features:literal, $lanes:literal, $integers:ident, $floats:ident, $load:expr, $and:ident, $shift:ident, $low:ident,
+    ($name:ident, $scales:ident, $features:literal, $lanes:literal, $integers:ident, $floats:ident, $load:expr, $and:ident, $shift:ident, $low:ident,
      $spread:ident, $spread_float:ident, $load_floats:ident, $store_floats:ident, $to_floats:ident, $mul:ident, $fma:ident,
      $halves:expr, $signed:expr, $unsigned:expr, $dot:expr) => {
+        /// Scale and offset of each output in group `g` of the block at `start`, from `lane` on.
+        ///
+        /// # Safety
+        /// The processor has the instructions; the block has the parts that `layout` says.
+        #[target_feature(enable = $features)]
+        #[inline]
+        unsafe fn $scales<const AFFINE: bool>(
+            start: *const u8,
+            layout: &PanelLayout,
+            g: usize,
+            lane: usize,
+        ) -> ($floats, $floats) {
+            // SAFETY: the caller's promise.
+            unsafe {
+                let factors = start.add(layout.factors_at + g * layout.factors_bytes + lane);
+                let mut scale: $floats = $halves(start.add(lane * 2));
+                let mut offset = if AFFINE { $halves(start.add((PANEL + lane) * 2)) } else { scale };
+                if layout.factors {
+                    scale = $mul(scale, $to_floats($signed(factors)));
+                    if AFFINE {
+                        offset = $mul(offset, $to_floats($unsigned(factors.add(PANEL))));
+                    }
+                }
+                (scale, offset)
+            }
+        }
+
         /// # Safety
         /// The processor has the instructions. Each column is a whole panel of `layout`, moved to the first of its lanes; `x` is a tile of
         /// `R` rows as wide as the panels.
@@ -99,18 +126,7 @@ macro_rules! tile {
                         }
                         for c in 0..SIDE {
                             let start = panels[c].as_ptr().add(block);
-                            let mut scale: $floats = $halves(start.add(lanes[c] * 2));
-                            let factors = start.add(layout.factors_at + g * layout.factors_bytes + lanes[c]);
-                            if layout.factors {
-                                scale = $mul(scale, $to_floats($signed(factors)));
-                            }
-                            let mut offset = scale;
-                            if AFFINE {
-                                offset = $halves(start.add((PANEL + lanes[c]) * 2));
-                                if layout.factors {
-                                    offset = $mul(offset, $to_floats($unsigned(factors.add(PANEL))));
-                                }
-                            }
+                            let (scale, offset) = $scales::<AFFINE>(start, layout, g, lanes[c]);
                             for r in 0..R {
                                 let total = out[r].as_mut_ptr().add(c * $lanes);
                                 let factor = $mul(scale, $spread_float(f32::from_bits(*extra.add(r))));
@@ -131,6 +147,7 @@ macro_rules! tile {
 
 tile!(
     vnni_tile,
+    vnni_scales,
     "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni",
     16,
     __m512i,
@@ -154,6 +171,7 @@ tile!(
 
 tile!(
     avx2_tile,
+    avx2_scales,
     "avx2,fma,f16c",
     8,
     __m256i,

@@ -22,6 +22,9 @@ pub(crate) enum What {
 }
 
 pub(crate) fn bench(what: What, args: &BenchModel, runs: &Path, printer: &Printer) -> anyhow::Result<ExitCode> {
+    if let (Some(draft), What::Decode) = (&args.draft, what) {
+        return super::bench_drafts::bench(args, draft, runs, printer);
+    }
     let started = Instant::now();
     let (model, bytes) = model::load_weights(&args.model, runs)?;
     let load_seconds = started.elapsed().as_secs_f64();

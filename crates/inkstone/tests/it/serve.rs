@@ -172,6 +172,55 @@ fn who_goes_away_leaves_nothing_behind() {
 }
 
 #[test]
+fn pages_of_other_origins_are_let_in_only_when_asked() {
+    let place = Place::trained();
+    let theirs = "Origin: https://notes.example\r\n";
+    let closed = Served::start(&place, &[]);
+    let (_, head, _) = closed.ask("/v1/models", theirs, "");
+    assert!(!head.contains("access-control-allow-origin"), "{head}");
+    let open = Served::start(&place, &["--cors", "https://notes.example"]);
+    let (status, head, _) = open.ask("/v1/models", theirs, "");
+    assert_eq!(status, 200);
+    assert!(head.contains("access-control-allow-origin: https://notes.example"), "{head}");
+    let (_, head, _) = open.ask("/v1/models", "Origin: https://other.example\r\n", "");
+    assert!(!head.contains("access-control-allow-origin"), "{head}");
+    let mut stream = open.connect();
+    let asked =
+        "Access-Control-Request-Method: POST\r\nAccess-Control-Request-Headers: authorization, content-type\r\n";
+    let preflight =
+        format!("OPTIONS /v1/chat/completions HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{theirs}{asked}\r\n");
+    stream.write_all(preflight.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let answer = answer.to_lowercase();
+    assert!(answer.starts_with("http/1.1 2") && answer.contains("access-control-allow-headers"), "{answer}");
+}
+
+#[test]
+fn with_a_certificate_nothing_goes_in_the_clear() {
+    if std::process::Command::new("curl").arg("--version").output().is_err() {
+        println!("skipped: no curl");
+        return;
+    }
+    let place = Place::trained();
+    let tls = |name: &str| format!("{}/../../fixtures/tls/{name}", env!("CARGO_MANIFEST_DIR"));
+    let (cert, key) = (tls("cert.pem"), tls("key.pem"));
+    let served = Served::start(&place, &["--tls-cert", &cert, "--tls-key", &key]);
+    let url = format!("https://{}/health", served.address);
+    let asked =
+        |arguments: &[&str]| std::process::Command::new("curl").args(["-s", &url]).args(arguments).output().unwrap();
+    let trusted = asked(&["--cacert", &cert]);
+    assert!(trusted.status.success(), "{trusted:?}");
+    assert!(!asked(&[]).status.success(), "an unknown certificate was taken");
+    let mut stream = served.connect();
+    stream.write_all(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    assert!(!answer.windows(4).any(|bytes| bytes == b"HTTP"), "answered in the clear");
+    place.fails(&["serve", "-m", "tiny/model", "--tls-cert", &key, "--tls-key", &cert], &["key.pem"]);
+}
+
+#[test]
 fn keys_limits_and_the_way_down() {
     let place = Place::trained();
     place.write("keys.txt", "# one key\nsesame-sesame-sesame\n");
