@@ -1,6 +1,6 @@
 //! One pass through the model over tokens of many sequences.
 
-use inkstone_kernels::{BLOCK_POSITIONS, PagedBlock, PagedQuery, PagedShape, paged_attention};
+use inkstone_kernels::{BLOCK_POSITIONS, PagedBlock, PagedQuery, PagedShape, awake, paged_attention};
 use inkstone_models::{Model, Store};
 use inkstone_nn::ops::{self, Attention, Bias};
 use inkstone_nn::{Tensor, TensorData};
@@ -42,12 +42,11 @@ impl Batch {
         self.ids.len()
     }
 
-    /// The logits `[wanted, vocabulary]`; keys and values are in the pool then. Runs inside the thread pool, so that no product waits for its threads
-    /// to wake up.
+    /// The logits `[wanted, vocabulary]`; keys and values are in the pool then.
     pub(crate) fn run(self, model: &Model, pool: &mut Pool) -> Vec<f32> {
         let Self { ids, positions, owners, tables, wanted: rows } = self;
         let mut store = PagedStore { pool, positions, owners, tables, rows: [const { Vec::new() }; 3] };
-        rayon::scope(|_| model.logits_at(&ids, &rows, &mut store))
+        awake(|| model.logits_at(&ids, &rows, &mut store))
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::ops::ControlFlow;
 
+use inkstone_kernels::awake;
 use inkstone_models::{Cache, Kind, Model};
 
 use crate::Sampling;
@@ -106,7 +107,7 @@ struct Cached<'a> {
 
 impl NextToken for Cached<'_> {
     fn logits(&mut self, new: &[u32]) -> Vec<f32> {
-        self.model.last_logits(new, &mut self.cache)
+        awake(|| self.model.last_logits(new, &mut self.cache))
     }
 
     fn vocab_size(&self) -> usize {

@@ -3,6 +3,7 @@
 
 use std::time::Instant;
 
+use inkstone_kernels::awake;
 use inkstone_models::{Cache, Kind, Model, Source};
 
 use crate::request::Request;
@@ -106,7 +107,7 @@ impl Translation {
         let source = self.cache.is_none().then_some(Source { ids: &self.source, lengths: None });
         let cache = self.cache.get_or_insert_with(|| model.cache(0));
         let new = &self.sequence.tokens[self.sequence.computed..];
-        let mut logits = rayon::scope(|_| model.last_logits_after(source, new, cache));
+        let mut logits = awake(|| model.last_logits_after(source, new, cache));
         self.sequence.take(&mut logits, model.vocab_size(), model.context());
     }
 }

@@ -9,6 +9,7 @@
 
 mod adamw;
 mod attention;
+mod awake;
 mod bf16;
 mod bias;
 mod cross_entropy;
@@ -36,6 +37,7 @@ mod simd;
 
 pub use adamw::{AdamW, adamw};
 pub use attention::{AttentionGrads, AttentionSaved, AttentionShape, attention, attention_backward};
+pub use awake::awake;
 pub use bias::{add_bias, add_bias_backward};
 pub use cross_entropy::{cross_entropy, cross_entropy_backward};
 pub use elementwise::{add, add_scaled, scale, sum_of_squares, swiglu, swiglu_backward};

@@ -10,6 +10,7 @@ use super::portable;
 #[cfg(target_arch = "x86_64")]
 use super::x86;
 use crate::isa::{Isa, isa};
+use crate::profile::{Work, span};
 
 /// Bytes of weights per task.
 const TASK_BYTES: usize = 1 << 16;
@@ -97,6 +98,7 @@ pub fn quantised_linears(ys: &mut [&mut [f32]], x: &[f32], ws: &[&Packed], rows:
     if x.is_empty() {
         return ys.iter_mut().for_each(|y| y.fill(0.0));
     }
+    let _span = span("quantised_linear", || work(x, ws, rows));
     let row_layout = |w: &Packed| Path::of(&w.contents()).rows(&w.contents());
     // Weights that take rows in the same form are computed in one go.
     let (mut from, n) = (0, ws.len());
@@ -110,6 +112,13 @@ pub fn quantised_linears(ys: &mut [&mut [f32]], x: &[f32], ws: &[&Packed], rows:
         tasks.into_par_iter().for_each(|task| task.run(tiles));
         from = to;
     }
+}
+
+fn work(x: &[f32], ws: &[&Packed], rows: usize) -> Work {
+    let of = |w: &&Packed| (2.0 * (rows * w.shape()[0] * w.shape()[1]) as f64, w.bytes() + 4 * rows * w.shape()[0]);
+    let (flops, bytes): (Vec<f64>, Vec<usize>) = ws.iter().map(of).unzip();
+    let bytes = (size_of_val(x) + bytes.iter().sum::<usize>()) as f64;
+    Work { flops: flops.iter().sum(), bytes, ..Work::default() }
 }
 
 /// A weight, and where its results go.

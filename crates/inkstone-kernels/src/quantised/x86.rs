@@ -6,8 +6,8 @@
 #![expect(clippy::cast_ptr_alignment, reason = "these loads take any address")]
 
 use std::arch::x86_64::{
-    __m128i, __m256, __m256i, __m512, __m512bh, __m512i, _mm_loadl_epi64, _mm_loadu_si128, _mm256_abs_epi8,
-    _mm256_add_epi32, _mm256_and_si256, _mm256_castsi256_ps, _mm256_cvtepi8_epi32, _mm256_cvtepi32_ps,
+    __m128i, __m256, __m256i, __m512, __m512bh, __m512i, _MM_HINT_T0, _mm_loadl_epi64, _mm_loadu_si128, _mm_prefetch,
+    _mm256_abs_epi8, _mm256_add_epi32, _mm256_and_si256, _mm256_castsi256_ps, _mm256_cvtepi8_epi32, _mm256_cvtepi32_ps,
     _mm256_cvtepu8_epi32, _mm256_cvtph_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_madd_epi16,
     _mm256_maddubs_epi16, _mm256_mul_ps, _mm256_set1_epi8, _mm256_set1_epi16, _mm256_set1_epi32, _mm256_set1_ps,
     _mm256_setzero_ps, _mm256_sign_epi8, _mm256_slli_epi32, _mm256_srli_epi16, _mm256_storeu_ps, _mm256_xor_si256,
@@ -19,6 +19,11 @@ use std::arch::x86_64::{
 use super::activations::{GROUP_EXTRA, RowTile};
 use super::packed::{PAIRS, PANEL, PanelLayout, QUAD};
 use super::product::{Out, SIDE, TALLEST};
+
+/// Rows up to which a tile is bound by reading the weights, so that they are asked for ahead.
+const FEW: usize = 4;
+/// How far ahead, in bytes.
+const AHEAD: usize = 2048;
 
 /// Calls the tile of the height of `rows` and the kind of the weights' groups.
 macro_rules! call {
@@ -101,42 +106,53 @@ macro_rules! tile {
                     // SAFETY: a block has the parts that its layout says; the rows have a group for each group of the panel.
                     unsafe {
                         let extra = x.add(QUADS * R);
-                        let mut sums = [[$spread(0); SIDE]; R];
+                        let (mut left, mut right) = ([$spread(0); R], [$spread(0); R]);
                         for r in 0..R {
-                            sums[r] = [$spread(*extra.add(R + r) as i32); SIDE];
+                            let start = $spread(*extra.add(R + r) as i32);
+                            (left[r], right[r]) = (start, start);
                         }
-                        let integers = block + layout.integers_at + g * layout.integers_bytes;
-                        let integers: [*const u8; SIDE] =
-                            [0, 1].map(|c: usize| panels[c].as_ptr().add(integers + lanes[c] * QUAD));
-                        for quad in 0..QUADS {
-                            let vector = |c: usize| -> $integers {
-                                let at = if NIBBLE { quad / 2 } else { quad };
-                                let w = $load(integers[c].add(at * PANEL * QUAD));
-                                match (NIBBLE, quad % 2) {
+                        let at = block + layout.integers_at + g * layout.integers_bytes;
+                        let column = |c: usize| panels[c].as_ptr().add(at + lanes[c] * QUAD);
+                        let integers = [column(0), column(1)];
+                        // Vectors of nibbles hold two quads.
+                        let quads = if NIBBLE { 2 } else { 1 };
+                        for vector in 0..QUADS / quads {
+                            let from = vector * PANEL * QUAD;
+                            if R <= FEW {
+                                for w in integers {
+                                    _mm_prefetch::<_MM_HINT_T0>(w.wrapping_add(from + AHEAD).cast());
+                                }
+                            }
+                            let w: [$integers; SIDE] = [$load(integers[0].add(from)), $load(integers[1].add(from))];
+                            for quad in 0..quads {
+                                let part = |w: $integers| match (NIBBLE, quad) {
                                     (false, _) => w,
                                     (true, 0) => $and(w, low),
                                     (true, _) => $and($shift::<4>(w), low),
+                                };
+                                let w = [part(w[0]), part(w[1])];
+                                for r in 0..R {
+                                    let q = $spread(*x.add((vector * quads + quad) * R + r) as i32);
+                                    left[r] = $dot(left[r], w[0], q, SIGNED);
+                                    right[r] = $dot(right[r], w[1], q, SIGNED);
                                 }
-                            };
-                            let w = [vector(0), vector(1)];
-                            for r in 0..R {
-                                let q = $spread(*x.add(quad * R + r) as i32);
-                                sums[r] = [$dot(sums[r][0], w[0], q, SIGNED), $dot(sums[r][1], w[1], q, SIGNED)];
                             }
                         }
-                        for c in 0..SIDE {
+                        let mut finish = |c: usize, sums: [$integers; R]| {
                             let start = panels[c].as_ptr().add(block);
                             let (scale, offset) = $scales::<AFFINE>(start, layout, g, lanes[c]);
-                            for r in 0..R {
+                            for (r, sum) in sums.into_iter().enumerate() {
                                 let total = out[r].as_mut_ptr().add(c * $lanes);
                                 let factor = $mul(scale, $spread_float(f32::from_bits(*extra.add(r))));
-                                let mut sum = $fma($to_floats(sums[r][c]), factor, $load_floats(total));
+                                let mut sum = $fma($to_floats(sum), factor, $load_floats(total));
                                 if AFFINE {
                                     sum = $fma(offset, $spread_float(f32::from_bits(*extra.add(2 * R + r))), sum);
                                 }
                                 $store_floats(total, sum);
                             }
-                        }
+                        };
+                        finish(0, left);
+                        finish(1, right);
                         x = extra.add(GROUP_EXTRA * R);
                     }
                 }
@@ -211,21 +227,28 @@ macro_rules! pairs_tile {
         /// wide as the panels.
         #[target_feature(enable = $features)]
         unsafe fn $name<const R: usize>(columns: [*const u8; SIDE], pairs: usize, x: *const u32, out: &mut Out) {
-            let mut sums = [[$zero(); SIDE]; R];
+            let (mut left, mut right) = ([$zero(); R], [$zero(); R]);
             for pair in 0..pairs {
                 // SAFETY: the panels and the rows have so many pairs.
                 unsafe {
+                    if R <= FEW {
+                        for w in columns {
+                            _mm_prefetch::<_MM_HINT_T0>(w.wrapping_add(pair * PAIRS + AHEAD).cast());
+                        }
+                    }
                     let w = [$load(columns[0].add(pair * PAIRS)), $load(columns[1].add(pair * PAIRS))];
                     for r in 0..R {
                         let q = $spread(*x.add(pair * R + r) as i32);
-                        sums[r] = [$dot(sums[r][0], w[0], q), $dot(sums[r][1], w[1], q)];
+                        left[r] = $dot(left[r], w[0], q);
+                        right[r] = $dot(right[r], w[1], q);
                     }
                 }
             }
-            for r in 0..R {
-                for c in 0..SIDE {
-                    // SAFETY: a row has room for both columns.
-                    unsafe { $store(out[r].as_mut_ptr().add(c * $lanes), sums[r][c]) };
+            for (out, (left, right)) in out.iter_mut().zip(left.into_iter().zip(right)) {
+                // SAFETY: a row has room for both columns.
+                unsafe {
+                    $store(out.as_mut_ptr(), left);
+                    $store(out.as_mut_ptr().add($lanes), right);
                 }
             }
         }

@@ -1,16 +1,14 @@
 //! `inkstone bench decode --draft`: tokens guessed ahead, against plain decoding.
 
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::sync::Arc;
 
 use anyhow::Context;
-use inkstone_engine::{CachePrecision, Draft, Event, Limits, PromptLookup, Request, Sampling, Scheduler, SmallModel};
-use inkstone_models::Model;
+use inkstone_engine::{Draft, PromptLookup, SmallModel};
 use serde_json::json;
 
+use super::bench_model::{Run, go_on};
 use crate::cli::Adapters;
 use crate::cli::compress::BenchModel;
 use crate::hint::hinted;
@@ -58,52 +56,8 @@ pub(crate) fn bench(args: &BenchModel, draft: &str, runs: &Path, printer: &Print
     Ok(code)
 }
 
-/// One answer.
-struct Run {
-    ids: Vec<u32>,
-    tokens_per_second: f64,
-    drafted: (u64, u64),
-}
-
-/// The most likely tokens after `prompt`; the time of the first one is not counted.
-fn go_on(
-    model: &Model,
-    prompt: &[u32],
-    tokens: usize,
-    (guesses, draft): (usize, Option<Box<dyn Draft>>),
-) -> anyhow::Result<Run> {
-    let limits = Limits {
-        cache_bytes: 1 << 30,
-        cache_precision: CachePrecision::F32,
-        running: 1,
-        waiting: 1,
-        pass_tokens: PROMPT,
-        draft_tokens: guesses,
-    };
-    let heard = Arc::new(Mutex::new((Vec::new(), None)));
-    let ear = Arc::clone(&heard);
-    let sampling = Sampling { max_new_tokens: tokens, ..Sampling::greedy() };
-    let request = Request::new(prompt.to_vec(), sampling, move |event| {
-        if let Event::Token(token) = event {
-            let mut heard = ear.lock().unwrap_or_else(PoisonError::into_inner);
-            heard.0.push(token.id);
-            heard.1.get_or_insert_with(Instant::now);
-        }
-        ControlFlow::Continue(())
-    });
-    let mut scheduler = Scheduler::new(model, limits)?;
-    scheduler.submit(Request { draft, ..request })?;
-    while !scheduler.is_idle() {
-        scheduler.step();
-    }
-    let (ids, first) = std::mem::take(&mut *heard.lock().unwrap_or_else(PoisonError::into_inner));
-    let seconds = first.map_or(f64::NAN, |first: Instant| first.elapsed().as_secs_f64());
-    let tokens_per_second = (ids.len().max(1) - 1) as f64 / seconds.max(1e-9);
-    Ok(Run { ids, tokens_per_second, drafted: scheduler.load().drafted_tokens })
-}
-
 fn median(runs: &[Run]) -> f64 {
-    let mut rates: Vec<f64> = runs.iter().map(|run| run.tokens_per_second).collect();
+    let mut rates: Vec<f64> = runs.iter().map(Run::decode_rate).collect();
     rates.sort_by(f64::total_cmp);
     rates[rates.len() / 2]
 }

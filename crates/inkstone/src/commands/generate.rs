@@ -46,7 +46,7 @@ fn search(speaker: &Speaker, beams: usize, args: &Generate, printer: &Printer) -
         length_penalty: args.length_penalty,
         stop_ids: speaker.defaults().stop_ids,
     };
-    let found = rayon::scope(|_| beam_search(&speaker.model, &prompt, &how))?;
+    let found = beam_search(&speaker.model, &prompt, &how)?;
     let texts: Vec<String> = found.iter().map(|one| speaker.tokenizer.decode(&one.tokens)).collect::<Result<_, _>>()?;
     if args.json {
         let answers = found.iter().zip(&texts);

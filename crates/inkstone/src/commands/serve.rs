@@ -29,7 +29,7 @@ pub(crate) fn serve(args: &Serve, runs: &Path, printer: &Printer) -> anyhow::Res
         if let (Some(reference), Some(first)) = (&draft, loaded.first_mut()) {
             first.draft = Some(model::load_draft(reference, &first.model, &runs)?);
         }
-        Ok(loaded)
+        Ok::<_, anyhow::Error>(loaded)
     };
     let listening = |address: SocketAddr| printer.talk(&format!("listening on {scheme}://{address}"));
     let (told, stop) = tokio::sync::oneshot::channel();

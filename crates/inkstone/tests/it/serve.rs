@@ -171,6 +171,71 @@ fn who_goes_away_leaves_nothing_behind() {
     }
 }
 
+/// Bodies of every route, to be damaged.
+fn bodies() -> Vec<(&'static str, Value)> {
+    let messages = json!([{ "role": "user", "content": [{ "type": "text", "text": "Who?" }] }]);
+    let tools = json!([{ "type": "function", "function": { "name": "f", "parameters": { "type": "object" } } }]);
+    let bias = json!({ "5": -3.5 });
+    vec![
+        (
+            "/v1/chat/completions",
+            json!({ "messages": messages, "max_tokens": 3, "tools": tools, "stop": ["a", "b"], "top_logprobs": 2, "logprobs": true }),
+        ),
+        (
+            "/v1/completions",
+            json!({ "prompt": [[1, 2], [3]], "max_tokens": 2, "echo": true, "logprobs": 1, "logit_bias": bias }),
+        ),
+        ("/v1/embeddings", json!({ "input": ["one", "two"], "encoding_format": "base64" })),
+        ("/v1/responses", json!({ "input": "Who?", "max_output_tokens": 3, "instructions": "Be brief." })),
+        (
+            "/v1/messages",
+            json!({ "messages": [{ "role": "user", "content": "Who?" }], "max_tokens": 3, "system": "Be brief." }),
+        ),
+        ("/tokenize", json!({ "prompt": "砚 and ink", "add_special_tokens": false })),
+        ("/detokenize", json!({ "tokens": [5, 6, 7] })),
+    ]
+}
+
+#[test]
+fn damaged_bodies_are_answered_or_refused_and_nothing_breaks() {
+    let place = Place::trained();
+    let served = Served::start(&place, &[]);
+    let mut draw = 7_u64;
+    let mut below = |n: usize| {
+        draw = draw.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (draw >> 33) as usize % n.max(1)
+    };
+    let pieces = [
+        "null",
+        "-1",
+        "1e999",
+        "[]",
+        "{}",
+        "\"\"",
+        "true",
+        "99999999999999999999",
+        "\"\\ud800\"",
+        ",",
+        "}",
+        "[[[[[[[[",
+    ];
+    for (path, body) in bodies().iter().cycle().take(280) {
+        let mut text = body.to_string();
+        for _ in 0..=below(2) {
+            let places: Vec<usize> = text.char_indices().map(|(at, _)| at).collect();
+            let (from, to) = (places[below(places.len())], places[below(places.len())]);
+            let (from, to) = (from.min(to), from.max(to));
+            let to = places.iter().copied().filter(|&at| at <= from + 12).fold(from, usize::max).min(to);
+            text.replace_range(from..to, pieces[below(pieces.len())]);
+        }
+        let text: String = text.chars().filter(|c| c.is_ascii() || c.is_alphanumeric()).collect();
+        let (status, _, answer) = served.ask(path, "", &text);
+        assert!(status < 500, "{path} {text}: {status} {answer}");
+    }
+    assert_eq!(served.ask("/health", "", "").0, 200);
+    assert_eq!(served.metric("inkstone_blocks_held"), 0.0);
+}
+
 #[test]
 fn pages_of_other_origins_are_let_in_only_when_asked() {
     let place = Place::trained();

@@ -1,0 +1,61 @@
+//! Threads that stay awake.
+//!
+//! A pass over one token is many short products with a little to do between them. A thread that finds nothing to do goes to sleep within
+//! microseconds, and waking it takes longer than its share of the next product.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Whether some call keeps threads awake: of two that did, each could wait for the other.
+static TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// Does `work` on a thread of the pool, whose other threads look for shares of it until it is done.
+pub fn awake<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    let over = AtomicBool::new(false);
+    rayon::scope(|scope| {
+        let own = rayon::current_thread_index();
+        let taken = !TAKEN.swap(true, Ordering::Acquire);
+        let _end = End { over: &over, taken };
+        if taken {
+            let over = &over;
+            scope.spawn_broadcast(move |_, context| {
+                while Some(context.index()) != own && !over.load(Ordering::Acquire) {
+                    if rayon::yield_now() != Some(rayon::Yield::Executed) {
+                        std::hint::spin_loop();
+                    }
+                }
+            });
+        }
+        work()
+    })
+}
+
+/// Lets the other threads go, also when the work panics.
+struct End<'a> {
+    over: &'a AtomicBool,
+    taken: bool,
+}
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Release);
+        if self.taken {
+            TAKEN.store(false, Ordering::Release);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rayon::prelude::*;
+
+    use super::awake;
+
+    #[test]
+    fn work_is_done_beside_and_inside_other_work() {
+        let sum = |n: u64| awake(move || (0..n).into_par_iter().map(|x| awake(move || x * x)).sum::<u64>());
+        let sums: Vec<u64> = (0..64).into_par_iter().map(|n| sum(n)).collect();
+        assert_eq!(sums[63], (0..63).map(|x| x * x).sum());
+        assert!(std::panic::catch_unwind(|| awake(|| panic!("inside"))).is_err());
+        assert_eq!(sum(3), 5);
+    }
+}
