@@ -168,10 +168,10 @@ fn one_group<'a>(
         for (q, scores) in q.chunks(SIDE * d).zip(scores.chunks_mut(SIDE * room)) {
             let at = (n * BLOCK_POSITIONS, room);
             if q.len() == SIDE * d {
-                score::<SIDE>(scores, at, q, keys, shape.scale);
+                score::<SIDE>(scores, at, q, (keys, shape.scale));
             } else {
                 for (q, scores) in q.chunks_exact(d).zip(scores.chunks_exact_mut(room)) {
-                    score::<1>(scores, at, q, keys, shape.scale);
+                    score::<1>(scores, at, q, (keys, shape.scale));
                 }
             }
         }
@@ -199,7 +199,7 @@ fn one_group<'a>(
 
 /// The scores of a block's positions for `H` heads, each to the place `at` of its own `room` scores.
 #[inline(always)]
-fn score<const H: usize>(scores: &mut [f32], (at, room): (usize, usize), q: &[f32], keys: &[f32], scale: f32) {
+fn score<const H: usize>(scores: &mut [f32], (at, room): (usize, usize), q: &[f32], (keys, scale): (&[f32], f32)) {
     let d = q.len() / H;
     let mut sums = [[0.0_f32; BLOCK_POSITIONS]; H];
     for (i, keys) in keys.as_chunks::<BLOCK_POSITIONS>().0[..d].iter().enumerate() {

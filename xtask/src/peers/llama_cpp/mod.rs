@@ -32,7 +32,7 @@ pub(crate) struct Arguments {
     #[arg(long, default_value_t = 48)]
     tokens: usize,
     /// For perplexity: a text
-    #[arg(long, value_name = "FILE", env = "INKSTONE_PERPLEXITY_TEXT")]
+    #[arg(long, value_name = "FILE")]
     text: Option<PathBuf>,
     /// For perplexity: a model folder of ours
     #[arg(long, value_name = "DIR", requires = "text")]

@@ -51,8 +51,9 @@ impl Trial<'_> {
 
     fn their_perplexity(&self, model: &Path, text: &Path) -> Result<f64> {
         let mut perplexity = self.theirs.program("llama-perplexity");
-        perplexity.arg("-m").arg(model).arg("-f").arg(text).args(["-t", THREADS, "-c", &CONTEXT.to_string()]);
-        perplexity.args(["--ppl-stride", &(CONTEXT / 2).to_string(), "-b", &CONTEXT.to_string()]);
+        perplexity.arg("-m").arg(model).arg("-f").arg(text).args(["-t", THREADS, "-b", &CONTEXT.to_string()]);
+        // It adds half a stride to the context.
+        perplexity.args(["-c", &(CONTEXT - CONTEXT / 4).to_string(), "--ppl-stride", &(CONTEXT / 2).to_string()]);
         let output = perplexity.stdin(Stdio::null()).output().context("starting llama-perplexity")?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
         let last = text.lines().rev().find_map(|line| last_figure(line));
