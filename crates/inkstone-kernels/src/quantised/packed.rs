@@ -9,7 +9,7 @@
 use half::bf16;
 use rayon::prelude::*;
 
-use super::parts::Parts;
+use super::parts::{Parts, Words};
 use super::{BlockFormat, Layout, portable};
 
 /// Outputs of a panel.
@@ -209,7 +209,7 @@ impl Contents {
 fn pack_row(format: BlockFormat, layout: &PanelLayout, panel: &mut [u8], (lane, row): (usize, &[u8])) {
     let mut parts = Parts::new();
     for (to, block) in panel.chunks_exact_mut(layout.bytes).zip(row.chunks_exact(format.block_bytes())) {
-        parts.take_apart(format, block);
+        let words = parts.take_apart_but_words(format, block);
         to[2 * lane..][..2].copy_from_slice(&parts.d.to_le_bytes());
         if layout.affine {
             to[2 * (PANEL + lane)..][..2].copy_from_slice(&parts.m.to_le_bytes());
@@ -223,7 +223,33 @@ fn pack_row(format: BlockFormat, layout: &PanelLayout, panel: &mut [u8], (lane, 
                 }
             }
         }
-        pack_integers(&mut to[layout.integers_at..], &parts.u[..layout.elements], lane, layout.nibble);
+        let to = &mut to[layout.integers_at..];
+        match words {
+            Some(words) => pack_words(to, words, lane),
+            None => pack_integers(to, &parts.u[..layout.elements], lane, layout.nibble),
+        }
+    }
+}
+
+/// Puts a lane's words into the vectors.
+fn pack_words(to: &mut [u8], words: Words<'_>, lane: usize) {
+    const LOW: u32 = 0x0f0f_0f0f;
+    let mut vectors = to.chunks_exact_mut(PANEL * QUAD);
+    let mut put = |word: u32| {
+        if let Some(vector) = vectors.next() {
+            vector[lane * QUAD..][..QUAD].copy_from_slice(&word.to_le_bytes());
+        }
+    };
+    let word = |bytes: &[u8; QUAD]| u32::from_le_bytes(*bytes);
+    match words {
+        Words::Signed(bytes) => bytes.as_chunks().0.iter().for_each(|quad| put(word(quad) ^ 0x8080_8080)),
+        Words::Nibbles(bytes, run) => {
+            for run in bytes.chunks_exact(run) {
+                let pairs = run.as_chunks().0.as_chunks::<2>().0;
+                pairs.iter().for_each(|[a, b]| put(word(a) & LOW | (word(b) & LOW) << 4));
+                pairs.iter().for_each(|[a, b]| put(word(a) >> 4 & LOW | word(b) & !LOW));
+            }
+        }
     }
 }
 
