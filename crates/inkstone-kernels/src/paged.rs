@@ -203,10 +203,10 @@ fn score<const H: usize>(scores: &mut [f32], (at, room): (usize, usize), q: &[f3
     let d = q.len() / H;
     let mut sums = [[0.0_f32; BLOCK_POSITIONS]; H];
     for (i, keys) in keys.as_chunks::<BLOCK_POSITIONS>().0[..d].iter().enumerate() {
-        for h in 0..H {
+        for (h, sums) in sums.iter_mut().enumerate() {
             let q = q[h * d + i];
             for p in 0..BLOCK_POSITIONS {
-                sums[h][p] += q * keys[p];
+                sums[p] += q * keys[p];
             }
         }
     }
