@@ -238,10 +238,11 @@ fn add_implied(
 
 /// What a file of T5 has no entry for, and its readers take for granted.
 fn refuse_unusual(path: &Path, config: &Value) -> Result<(), CompressError> {
+    let tied = [config.get("tie_word_embeddings").cloned().unwrap_or(true.into())];
     let usual: [(&str, &[Value], &str); 3] = [
         ("relative_attention_max_distance", &[128.into()], "128"),
         ("feed_forward_proj", &["relu".into(), "gated-gelu".into()], "relu or gated-gelu"),
-        ("scale_decoder_outputs", &[], "left out"),
+        ("scale_decoder_outputs", &tied, "as tie_word_embeddings"),
     ];
     for (key, values, expected) in usual {
         if let Some(got) = config.get(key).filter(|got| !got.is_null() && !values.contains(got)) {
