@@ -3,44 +3,45 @@
 //! A pass over one token is many short products with a little to do between them. A thread that finds nothing to do goes to sleep within
 //! microseconds, and waking it takes longer than its share of the next product.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Whether some call keeps threads awake: of two that did, each could wait for the other.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
-/// Does `work` on a thread of the pool, whose other threads look for shares of it until it is done.
+/// Does `work` on a thread of the pool, whose other threads look for shares of it until it is done. It does not wait for them: a thread that comes
+/// too late finds that it is over.
 pub fn awake<T: Send>(work: impl FnOnce() -> T + Send) -> T {
-    let over = AtomicBool::new(false);
-    rayon::scope(|scope| {
-        let own = rayon::current_thread_index();
-        let taken = !TAKEN.swap(true, Ordering::Acquire);
-        let _end = End { over: &over, taken };
-        if taken {
-            let over = &over;
-            scope.spawn_broadcast(move |_, context| {
-                while Some(context.index()) != own && !over.load(Ordering::Acquire) {
-                    if rayon::yield_now() != Some(rayon::Yield::Executed) {
-                        std::hint::spin_loop();
-                    }
-                }
-            });
-        }
+    rayon::scope(|_| {
+        let _over = keep_awake();
         work()
     })
 }
 
-/// Lets the other threads go, also when the work panics.
-struct End<'a> {
-    over: &'a AtomicBool,
-    taken: bool,
+/// Wakes the other threads of the pool, unless another call did; they stay awake until the result is dropped.
+fn keep_awake() -> Option<Over> {
+    if TAKEN.swap(true, Ordering::Acquire) {
+        return None;
+    }
+    let (over, own) = (Arc::new(AtomicBool::new(false)), rayon::current_thread_index());
+    let seen = Arc::clone(&over);
+    rayon::spawn_broadcast(move |context| {
+        while Some(context.index()) != own && !seen.load(Ordering::Acquire) {
+            if rayon::yield_now() != Some(rayon::Yield::Executed) {
+                std::hint::spin_loop();
+            }
+        }
+    });
+    Some(Over(over))
 }
 
-impl Drop for End<'_> {
+/// Lets the other threads go, also when the work panics.
+struct Over(Arc<AtomicBool>);
+
+impl Drop for Over {
     fn drop(&mut self) {
-        self.over.store(true, Ordering::Release);
-        if self.taken {
-            TAKEN.store(false, Ordering::Release);
-        }
+        self.0.store(true, Ordering::Release);
+        TAKEN.store(false, Ordering::Release);
     }
 }
 
