@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use inkstone_kernels::isa::{self, Rates};
 use inkstone_kernels::Precision;
+use inkstone_kernels::isa::{self, Rates};
 use inkstone_kernels::profile::{self, MOST, Span, Work};
 use inkstone_recipe::fs::write_atomic;
 use inkstone_train::STEP;
@@ -129,7 +129,10 @@ fn line(name: &str, row: &Row, total: f64) -> String {
         (_, true) => format!("{:>6.1} GB/s   ", row.bytes / row.seconds / 1e9),
         _ => String::new(),
     };
-    let roof =
-        if row.roof_seconds > 0.0 { format!(", {:>3.0} % of the roof", 100.0 * row.roof_seconds / row.seconds) } else { String::new() };
+    let roof = if row.roof_seconds > 0.0 {
+        format!(", {:>3.0} % of the roof", 100.0 * row.roof_seconds / row.seconds)
+    } else {
+        String::new()
+    };
     format!("{name:<26} {:>7} {:>10.1} {share:>5.1}%  {rate}{roof}", row.calls, row.seconds * 1e3)
 }
