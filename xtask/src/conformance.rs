@@ -11,6 +11,9 @@ use crate::{Verdict, python, repo};
 /// The clients, pinned.
 const CLIENTS: [&str; 2] = ["openai==2.54.0", "httpx==0.28.1"];
 
+/// The evaluation harness, pinned, with what its client of OpenAI's API needs.
+const HARNESS: [&str; 3] = ["lm_eval[api]==0.4.11", "transformers==5.24.0", "numpy==2.4.6"];
+
 /// What is checked.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -31,7 +34,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Verdict> {
         repo::succeeds(Command::new(&python).arg(script).args([&served.address, KEY]))
     })?;
     let curl = repo::section("curl", || curl(&served.address))?;
-    Ok((client && curl).into())
+    let harness = repo::section("lm_eval, local-completions", || {
+        let python = python::environment(&arguments.python, "lm-eval", &HARNESS)?;
+        let script = repo::root().join("fixtures/scripts/peers/lm_eval_task.py");
+        repo::succeeds(Command::new(python).arg(script).args([&served.address, KEY]).arg(&model))
+    })?;
+    Ok((client && curl && harness).into())
 }
 
 /// An address, what is sent, and the status that is expected.

@@ -1,9 +1,9 @@
 //! One pass through the model over tokens of many sequences.
 
-use inkstone_kernels::{BLOCK_POSITIONS, PagedBlock, PagedQuery, PagedShape, paged_attention};
+use inkstone_kernels::{BLOCK_POSITIONS, PagedBlock, PagedQuery, PagedShape, awake, paged_attention};
 use inkstone_models::{Model, Store};
 use inkstone_nn::ops::{self, Attention, Bias};
-use inkstone_nn::{STEADY_ROWS, Tensor, TensorData};
+use inkstone_nn::{Tensor, TensorData};
 
 use crate::blocks::{BlockId, Pool};
 
@@ -43,25 +43,14 @@ impl Batch {
     }
 
     /// The logits `[wanted, vocabulary]`; keys and values are in the pool then.
-    ///
-    /// Every product of the pass has so many rows that a row's bits do not depend on their number; what is missing is filled up.
-    pub(crate) fn run(mut self, model: &Model, pool: &mut Pool) -> Vec<f32> {
-        let fill = STEADY_ROWS.saturating_sub(self.ids.len());
-        let wanted = self.wanted.len();
-        self.ids.extend(std::iter::repeat_n(0, fill));
-        self.positions.extend(std::iter::repeat_n(0, fill));
-        if wanted > 0 {
-            self.wanted.resize(wanted.max(STEADY_ROWS), 0);
-        }
+    pub(crate) fn run(self, model: &Model, pool: &mut Pool) -> Vec<f32> {
         let Self { ids, positions, owners, tables, wanted: rows } = self;
         let mut store = PagedStore { pool, positions, owners, tables, rows: [const { Vec::new() }; 3] };
-        let mut logits = model.logits_at(&ids, &rows, &mut store);
-        logits.truncate(wanted * model.vocab_size());
-        logits
+        awake(|| model.logits_at(&ids, &rows, &mut store))
     }
 }
 
-/// The pool as a pass sees it. Tokens beyond `owners` are filling: they attend to nothing and leave nothing.
+/// The pool as a pass sees it.
 struct PagedStore<'a> {
     pool: &'a mut Pool,
     positions: Vec<u32>,
@@ -121,7 +110,6 @@ impl PagedStore<'_> {
             Bias::Alibi(slopes) => Some(&**slopes),
             Bias::Additive(_) => unreachable!("only encoder-decoders add biases of their own"),
         };
-        let used = queries.len() * shape.heads * shape.head_dim;
-        paged_attention(&mut out[..used], &self.rows[0][..used], &queries, slopes, shape);
+        paged_attention(out, &self.rows[0], &queries, slopes, shape);
     }
 }

@@ -4,8 +4,9 @@ use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use inkstone_models::Model;
+use inkstone_models::{Kind, Model};
 
+use crate::translator::Translator;
 use crate::{EngineError, Limits, Load, Request, Scheduler};
 
 /// What the thread is told.
@@ -26,9 +27,9 @@ impl Engine {
     /// Starts the thread.
     ///
     /// # Errors
-    /// If the model is no decoder.
+    /// If the model does not write.
     pub fn start(model: Arc<Model>, limits: Limits) -> Result<Self, EngineError> {
-        let first = Scheduler::new(&model, limits)?.load();
+        let first = Worker::new(&model, limits)?.load();
         let (commands, received) = channel();
         let load = Arc::new(Mutex::new(first));
         let shown = Arc::clone(&load);
@@ -64,21 +65,64 @@ impl Drop for Engine {
     }
 }
 
+/// What does the work, by the kind of the model.
+enum Worker<'a> {
+    Decoder(Box<Scheduler<'a>>),
+    EncoderDecoder(Translator<'a>),
+}
+
+impl<'a> Worker<'a> {
+    fn new(model: &'a Model, limits: Limits) -> Result<Self, EngineError> {
+        Ok(match model.kind() {
+            Kind::EncoderDecoder => Self::EncoderDecoder(Translator::new(model, limits)?),
+            Kind::Decoder | Kind::Encoder => Self::Decoder(Box::new(Scheduler::new(model, limits)?)),
+        })
+    }
+
+    fn submit(&mut self, request: Request) -> Result<(), EngineError> {
+        match self {
+            Self::Decoder(scheduler) => scheduler.submit(request),
+            Self::EncoderDecoder(translator) => translator.submit(request),
+        }
+    }
+
+    fn step(&mut self) {
+        match self {
+            Self::Decoder(scheduler) => scheduler.step(),
+            Self::EncoderDecoder(translator) => translator.step(),
+        }
+    }
+
+    fn load(&self) -> Load {
+        match self {
+            Self::Decoder(scheduler) => scheduler.load(),
+            Self::EncoderDecoder(translator) => translator.load(),
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        match self {
+            Self::Decoder(scheduler) => scheduler.is_idle(),
+            Self::EncoderDecoder(translator) => translator.is_idle(),
+        }
+    }
+}
+
 fn run(model: &Model, limits: Limits, commands: &Receiver<Command>, load: &Mutex<Load>) {
-    let Ok(mut scheduler) = Scheduler::new(model, limits) else { return };
+    let Ok(mut worker) = Worker::new(model, limits) else { return };
     loop {
-        let next = if scheduler.is_idle() {
+        let next = if worker.is_idle() {
             commands.recv().map_err(|_| TryRecvError::Disconnected)
         } else {
             commands.try_recv()
         };
         match next {
             Ok(Command::Submit(request, answer)) => {
-                let _ = answer.send(scheduler.submit(*request));
+                let _ = answer.send(worker.submit(*request));
             }
             Ok(Command::Stop) | Err(TryRecvError::Disconnected) => return,
-            Err(TryRecvError::Empty) => scheduler.step(),
+            Err(TryRecvError::Empty) => worker.step(),
         }
-        *load.lock().unwrap_or_else(PoisonError::into_inner) = scheduler.load();
+        *load.lock().unwrap_or_else(PoisonError::into_inner) = worker.load();
     }
 }

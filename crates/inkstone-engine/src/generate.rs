@@ -3,6 +3,7 @@
 
 use std::ops::ControlFlow;
 
+use inkstone_kernels::awake;
 use inkstone_models::{Cache, Kind, Model, Source};
 
 use crate::Sampling;
@@ -124,7 +125,7 @@ struct Cached<'a> {
 impl NextToken for Cached<'_> {
     fn logits(&mut self, new: &[u32]) -> Vec<f32> {
         let source = self.source.map(|ids| Source { ids, lengths: None });
-        self.model.last_logits_after(source, new, &mut self.cache)
+        awake(|| self.model.last_logits_after(source, new, &mut self.cache))
     }
 
     fn vocab_size(&self) -> usize {
@@ -162,7 +163,12 @@ pub fn generate_with(
     Ok(tokens.split_off(prompt.len()))
 }
 
-fn check((vocab_size, context): (usize, usize), prompt: &[u32], sampling: &Sampling) -> Result<(), EngineError> {
+/// Refuses what makes no sense.
+pub(crate) fn check(
+    (vocab_size, context): (usize, usize),
+    prompt: &[u32],
+    sampling: &Sampling,
+) -> Result<(), EngineError> {
     sampling.validate().map_err(EngineError::Sampling)?;
     if prompt.is_empty() {
         return Err(EngineError::EmptyPrompt);

@@ -2,9 +2,10 @@
 //!
 //! [`generate`] answers one prompt, plainly. [`Engine`] answers many at once: a [`Scheduler`] puts tokens of all of them
 //! through the model together, keys and values lie in blocks that requests with the same beginning share, and every
-//! token is what plain generation gives, whatever else is computed beside it.
+//! token is what plain generation gives, whatever else is computed beside it. For encoder-decoders the prompt is the source.
 
 mod batch;
+mod beam;
 mod blocks;
 mod draft;
 mod engine;
@@ -15,7 +16,9 @@ mod sampling;
 mod scheduler;
 mod scoring;
 mod sequence;
+mod translator;
 
+pub use beam::{Beams, Hypothesis, beam_search};
 pub use blocks::CachePrecision;
 pub use draft::{PromptLookup, SmallModel};
 pub use engine::Engine;

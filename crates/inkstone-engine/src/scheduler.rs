@@ -17,6 +17,9 @@ use crate::prefix::{Edge, NodeId, PrefixTree};
 use crate::request::{Reason, Request};
 use crate::sequence::Sequence;
 
+/// Rows of a pass up to which guesses cost next to nothing, because reading the weights takes longer than computing.
+const DRAFT_ROWS: usize = 12;
+
 /// What the engine may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -192,16 +195,10 @@ impl<'a> Scheduler<'a> {
     /// Ends whatever is over; its blocks are free from here on.
     fn drop_ended(&mut self) {
         let now = Instant::now();
-        let over = |sequence: &Sequence| {
-            let request = &sequence.request;
-            let late = request.deadline.is_some_and(|deadline| deadline <= now);
-            let cancelled = request.cancel.is_cancelled().then_some(Reason::Cancelled);
-            sequence.ended.clone().or(cancelled).or(late.then_some(Reason::Deadline))
-        };
         for sequences in [&mut self.running, &mut self.waiting] {
             let mut index = 0;
             while index < sequences.len() {
-                let Some(reason) = over(&sequences[index]) else {
+                let Some(reason) = sequences[index].over(now) else {
                     index += 1;
                     continue;
                 };
@@ -279,9 +276,11 @@ impl<'a> Scheduler<'a> {
 
     /// Asks for guesses, where a sequence is being answered.
     fn draft(&mut self, index: usize) {
+        let running = self.running.len();
         let (sequence, context) = (&mut self.running[index], self.model.context());
         let answer_left = sequence.request.sampling.max_new_tokens.saturating_sub(sequence.answered() + 1);
         let most = self.limits.draft_tokens.min(answer_left).min(context.saturating_sub(sequence.tokens.len() + 1));
+        let most = most.min(DRAFT_ROWS.saturating_sub(running) / running.max(1));
         if sequence.pending() > 1 || sequence.answered() == 0 || most == 0 {
             return;
         }

@@ -1,5 +1,7 @@
 //! One request on its way through the engine.
 
+use std::time::Instant;
+
 use inkstone_kernels::BLOCK_POSITIONS;
 
 use crate::blocks::{BlockId, Pool};
@@ -25,10 +27,13 @@ pub(crate) struct Sequence {
     cached: usize,
     prompt_scores: Vec<Scored>,
     pub(crate) ended: Option<Reason>,
+    /// Tokens that were read for the answer.
+    pub(crate) read: usize,
 }
 
 impl Sequence {
     pub(crate) fn new(number: u64, request: Request) -> Self {
+        let read = request.prompt.len();
         Self {
             number,
             tokens: request.prompt.clone(),
@@ -41,6 +46,7 @@ impl Sequence {
             cached: 0,
             prompt_scores: Vec::new(),
             ended: None,
+            read,
         }
     }
 
@@ -196,11 +202,18 @@ impl Sequence {
         }
     }
 
+    /// Why it is over, if it is.
+    pub(crate) fn over(&self, now: Instant) -> Option<Reason> {
+        let late = self.request.deadline.is_some_and(|deadline| deadline <= now);
+        let cancelled = self.request.cancel.is_cancelled().then_some(Reason::Cancelled);
+        self.ended.clone().or(cancelled).or(late.then_some(Reason::Deadline))
+    }
+
     /// Says how it ended.
     pub(crate) fn finish(&mut self, reason: Reason) {
         let finished = Finished {
             reason,
-            prompt_tokens: self.prompt(),
+            prompt_tokens: self.read,
             cached_tokens: self.cached,
             completion_tokens: self.answered(),
         };

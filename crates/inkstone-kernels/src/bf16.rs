@@ -1,7 +1,5 @@
 //! Rounding to bfloat16, kept in f32.
 
-use crate::simd::simd_fn;
-
 /// The nearest bfloat16, ties to even; what is not a number stays so.
 #[inline(always)]
 pub(crate) fn rounded(x: f32) -> f32 {
@@ -9,15 +7,6 @@ pub(crate) fn rounded(x: f32) -> f32 {
     let nearest = bits.wrapping_add(0x7fff + (bits >> 16 & 1));
     let quiet = bits | 0x0040_0000;
     f32::from_bits(if x.is_nan() { quiet } else { nearest } & 0xffff_0000)
-}
-
-simd_fn! {
-    /// Each `x` becomes the nearest bfloat16.
-    pub(crate) fn round<'a>(x: &'a mut [f32]) {
-        for x in x.iter_mut() {
-            *x = rounded(*x);
-        }
-    }
 }
 
 #[cfg(test)]

@@ -9,13 +9,13 @@
 
 mod adamw;
 mod attention;
+mod awake;
 mod bf16;
 mod bias;
 mod cross_entropy;
 mod elementwise;
 mod embedding;
 mod exp;
-mod few_rows;
 mod gelu;
 pub mod isa;
 mod layer_norm;
@@ -38,15 +38,14 @@ mod simd;
 
 pub use adamw::{AdamW, adamw};
 pub use attention::{AttentionGrads, AttentionSaved, AttentionShape, attention, attention_backward};
+pub use awake::awake;
 pub use bias::{add_bias, add_bias_backward};
 pub use cross_entropy::{cross_entropy, cross_entropy_backward};
 pub use elementwise::{add, add_scaled, scale, sum_of_squares, swiglu, swiglu_backward};
 pub use embedding::{embedding, embedding_backward};
 pub use gelu::{Gelu, gelu, gelu_backward};
 pub use layer_norm::{LayerNormGrads, layer_norm, layer_norm_backward};
-pub use linear::{
-    LinearShape, Precision, STEADY_ROWS, add_linear_grad_input, linear, linear_grad_input, linear_grad_weight,
-};
+pub use linear::{LinearShape, Precision, add_linear_grad_input, linear, linear_grad_input, linear_grad_weight};
 pub use linear_cross_entropy::{LinearCrossEntropy, LinearCrossEntropyGrads, linear_cross_entropy};
 pub use logistic::{ROW_LANES, add_rows, logistic_step};
 pub use norm::{rms_norm, rms_norm_backward};

@@ -1,7 +1,6 @@
 //! Products with a weight matrix, in the three layouts of training.
 
 use crate::expect_len;
-use crate::few_rows::{FEW, few_rows};
 use crate::number::Number;
 use crate::product::{Extent, Plan, View, ViewMut, product};
 use crate::profile::{Work, span};
@@ -15,9 +14,6 @@ pub enum Precision {
     /// Operands rounded to bfloat16 (nearest, ties to even), sums in f32.
     Bf16,
 }
-
-/// With so many rows or more, the bits of a row of [`linear`] do not depend on how many others there are.
-pub const STEADY_ROWS: usize = FEW + 1;
 
 /// Shape of a product with a weight `w[outputs, inputs]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,16 +44,13 @@ fn shared(precision: Precision) -> Plan {
     Plan { precision, accumulate: false, parallel: true }
 }
 
-/// `y[r, o] = Σᵢ x[r, i] · w[o, i]`.
+/// `y[r, o] = Σᵢ x[r, i] · w[o, i]`. The bits of a row do not depend on how many others there are.
 ///
 /// # Panics
 /// If a slice does not have the length that `shape` says.
 pub fn linear<N: Number, M: Number>(y: &mut [N], x: &[M], w: &[f32], shape: LinearShape, precision: Precision) {
     shape.check(x.len(), w.len(), y.len());
     let _span = span("linear", || shape.work(size_of_val(y) + size_of_val(x) + size_of_val(w), precision));
-    if shape.rows <= FEW {
-        return few_rows(y, x, w, shape, precision);
-    }
     let extent = Extent { rows: shape.rows, columns: shape.outputs, depth: shape.inputs };
     let (x, w) = (View::rows(x, shape.inputs), View::rows(w, shape.inputs).transposed());
     // SAFETY: the lengths were checked; the output is borrowed alone.

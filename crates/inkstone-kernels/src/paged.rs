@@ -15,6 +15,10 @@ use crate::simd::simd_fn;
 
 /// Positions of a block.
 pub const BLOCK_POSITIONS: usize = 16;
+/// Heads whose scores are computed side by side.
+const SIDE: usize = 4;
+/// Numbers of an output that are held in registers over a block.
+const LANES: usize = 16;
 /// Multiplications below which a second thread is not worth waking.
 const SMALL: usize = 1 << 16;
 
@@ -161,8 +165,15 @@ fn one_group<'a>(
     let (scores, tile) = scratch.split_at_mut(group * room);
     for (n, block) in query.blocks[first..=last].iter().enumerate() {
         let keys = block.keys.tile(head, tile, true);
-        for (q, scores) in q.chunks_exact(d).zip(scores.chunks_exact_mut(room)) {
-            score(&mut scores[n * BLOCK_POSITIONS..][..BLOCK_POSITIONS], q, keys, shape.scale);
+        for (q, scores) in q.chunks(SIDE * d).zip(scores.chunks_mut(SIDE * room)) {
+            let at = (n * BLOCK_POSITIONS, room);
+            if q.len() == SIDE * d {
+                score::<SIDE>(scores, at, q, (keys, shape.scale));
+            } else {
+                for (q, scores) in q.chunks_exact(d).zip(scores.chunks_exact_mut(room)) {
+                    score::<1>(scores, at, q, (keys, shape.scale));
+                }
+            }
         }
     }
     let visible = query.start - first * BLOCK_POSITIONS..query.position + 1 - first * BLOCK_POSITIONS;
@@ -186,17 +197,23 @@ fn one_group<'a>(
 }
 }
 
-/// The scores of a block's positions.
+/// The scores of a block's positions for `H` heads, each to the place `at` of its own `room` scores.
 #[inline(always)]
-fn score(scores: &mut [f32], q: &[f32], keys: &[f32], scale: f32) {
-    let mut sums = [0.0_f32; BLOCK_POSITIONS];
-    for (q, keys) in q.iter().zip(keys.chunks_exact(BLOCK_POSITIONS)) {
-        for p in 0..BLOCK_POSITIONS {
-            sums[p] += q * keys[p];
+fn score<const H: usize>(scores: &mut [f32], (at, room): (usize, usize), q: &[f32], (keys, scale): (&[f32], f32)) {
+    let d = q.len() / H;
+    let mut sums = [[0.0_f32; BLOCK_POSITIONS]; H];
+    for (i, keys) in keys.as_chunks::<BLOCK_POSITIONS>().0[..d].iter().enumerate() {
+        for (h, sums) in sums.iter_mut().enumerate() {
+            let q = q[h * d + i];
+            for p in 0..BLOCK_POSITIONS {
+                sums[p] += q * keys[p];
+            }
         }
     }
-    for (score, sum) in scores.iter_mut().zip(sums) {
-        *score = sum * scale;
+    for (h, sums) in sums.iter().enumerate() {
+        for (score, sum) in scores[h * room + at..][..BLOCK_POSITIONS].iter_mut().zip(sums) {
+            *score = sum * scale;
+        }
     }
 }
 
@@ -217,8 +234,20 @@ fn softmax(scores: &mut [f32], slope: f32) -> f32 {
 #[inline(always)]
 fn mix(out: &mut [f32], weights: &[f32], values: &[f32]) {
     let d = out.len();
+    let (vectors, rest) = out.as_chunks_mut::<LANES>();
+    for (n, out) in vectors.iter_mut().enumerate() {
+        let mut sums = *out;
+        for (weight, values) in weights.iter().zip(values.chunks_exact(d)) {
+            let values = &values[n * LANES..][..LANES];
+            for lane in 0..LANES {
+                sums[lane] += weight * values[lane];
+            }
+        }
+        *out = sums;
+    }
+    let begin = d - rest.len();
     for (weight, values) in weights.iter().zip(values.chunks_exact(d)) {
-        for (out, value) in out.iter_mut().zip(values) {
+        for (out, value) in rest.iter_mut().zip(&values[begin..]) {
             *out += weight * value;
         }
     }

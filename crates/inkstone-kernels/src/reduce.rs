@@ -1,6 +1,5 @@
 //! Reductions with a fixed number of lanes: one order of additions on every instruction set.
 
-use crate::bf16::rounded;
 use crate::exp::exp;
 
 const LANES: usize = 32;
@@ -17,20 +16,6 @@ pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     for (a, b) in a_blocks.zip(b_blocks) {
         for lane in 0..LANES {
             sums[lane] += a[lane] * b[lane];
-        }
-    }
-    tree_sum(&std::array::from_fn(|lane| sums[lane])) + tail
-}
-
-/// `Σᵢ a[i] · b[i]` with `b` rounded to bfloat16.
-#[inline(always)]
-pub(crate) fn dot_rounded(a: &[f32], b: &[f32]) -> f32 {
-    let mut sums = [0.0; LANES];
-    let (a_blocks, b_blocks) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
-    let tail: f32 = a_blocks.remainder().iter().zip(b_blocks.remainder()).map(|(a, &b)| a * rounded(b)).sum();
-    for (a, b) in a_blocks.zip(b_blocks) {
-        for lane in 0..LANES {
-            sums[lane] += a[lane] * rounded(b[lane]);
         }
     }
     tree_sum(&std::array::from_fn(|lane| sums[lane])) + tail

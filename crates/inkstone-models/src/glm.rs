@@ -108,7 +108,10 @@ impl crate::architecture::Config for Config {
         let right = turning >= 2 && turning <= self.head_dim && turning.is_multiple_of(2);
         expect(right, "partial_rotary_factor", turning, || "an even part of head_dim".into())?;
         expect_word("hidden_act", &self.hidden_act, &["silu", "swish"])?;
-        self.rope().validate()
+        let rope = self.rope();
+        let whole = rope.score_factor() == 1.0;
+        expect(whole, "rope_type", "yarn", || "another one: only a part of a head turns".into())?;
+        rope.validate()
     }
 
     fn dimensions(&self) -> Dimensions {

@@ -18,6 +18,7 @@ mod registry;
 mod rope;
 mod rows;
 mod score;
+mod shared;
 mod virtual_tokens;
 mod weights;
 
@@ -44,6 +45,7 @@ pub use over::{Below, Over};
 pub use pass::{Cache, NoObserver, Observer, Pass, Source, Store};
 pub use recipe::{ModelTable, Vocabulary};
 pub use registry::{kind, model_types};
+pub use shared::{Again, Recording, Shared};
 pub use weights::{Drawn, Init, Layout, Read, ReadOrDrawn, Wanted, WantedLayer, Weights};
 
 /// The registry: one line for each architecture.

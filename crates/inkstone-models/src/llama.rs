@@ -283,7 +283,8 @@ impl Architecture for Llama {
     fn hidden(&self, ids: &[u32], batch: usize, pass: &mut Pass<'_>) -> Tensor<2> {
         let rows = Rows::new(ids.len(), batch, pass);
         let head_dim = self.config.head_dim();
-        let angles = rows.angles(&self.config.rope().frequencies(head_dim));
+        let rope = self.config.rope();
+        let angles = rows.angles(&rope.frequencies(head_dim));
         let geometry = Geometry { rows, head_dim, angles };
         let mut x_ne = self.model.embed_tokens.forward(ids.into());
         x_ne = pass.observe(|| "embeddings".into(), x_ne);
@@ -292,6 +293,7 @@ impl Architecture for Llama {
                 Some(window) => geometry.rows.sliding(head_dim, window),
                 None => geometry.rows.causal(head_dim),
             };
+            how.scale *= rope.score_factor();
             how.precision = block.self_attn.q_proj.precision();
             x_ne = block.forward(x_ne, n, (&geometry, &how), pass);
         }
@@ -355,16 +357,16 @@ impl Attention {
             let [_, width] = x.dims();
             x.reshape([batch, length, width / head_dim, head_dim])
         };
-        let q_bthd = ops::rope(heads(self.q_proj.forward_narrow(x_ne.clone())), &geometry.angles);
-        let k_btgd = ops::rope(heads(self.k_proj.forward_narrow(x_ne.clone())), &geometry.angles);
-        let v_btgd = heads(self.v_proj.forward_narrow(x_ne));
+        let [q_bthd, k_btgd, v_btgd] =
+            Projection::forward_together([&self.q_proj, &self.k_proj, &self.v_proj], x_ne).map(heads);
+        let (q_bthd, k_btgd) = (ops::rope(q_bthd, &geometry.angles), ops::rope(k_btgd, &geometry.angles));
         self.o_proj.forward(attend(q_bthd, (k_btgd, v_btgd), how, cache))
     }
 }
 
 impl Mlp {
     fn forward(&self, x_ne: Tensor<2>) -> Tensor<2> {
-        let (gate_nf, up_nf) = (self.gate_proj.forward_narrow(x_ne.clone()), self.up_proj.forward_narrow(x_ne));
+        let [gate_nf, up_nf] = Projection::forward_together([&self.gate_proj, &self.up_proj], x_ne);
         self.down_proj.forward_gated(Activation::Silu, gate_nf, up_nf)
     }
 }

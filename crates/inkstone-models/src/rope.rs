@@ -11,7 +11,7 @@ use crate::fields::{expect, expect_word};
 /// `rope_parameters`, or `rope_scaling` of transformers 4.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct RopeParameters {
-    /// `default`, `linear` or `llama3`.
+    /// `default`, `linear`, `ntk`, `yarn` or `llama3`.
     #[serde(default, alias = "type", skip_serializing_if = "Option::is_none")]
     pub(crate) rope_type: Option<String>,
     /// Base of the frequencies.
@@ -29,9 +29,24 @@ pub(crate) struct RopeParameters {
     /// More turns than this: a frequency stays (`llama3`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     high_freq_factor: Option<f64>,
-    /// The context of the pre-training (`llama3`).
+    /// The context of the pre-training (`llama3`, `yarn`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     original_max_position_embeddings: Option<usize>,
+    /// More turns than this over the original context: a frequency stays (`yarn`; 32).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    beta_fast: Option<f64>,
+    /// Fewer turns than this: a frequency is divided by the factor (`yarn`; 1).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    beta_slow: Option<f64>,
+    /// What queries and keys are multiplied with (`yarn`; `0.1 ln factor + 1`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    attention_factor: Option<f64>,
+    /// Whether the bounds between frequencies are rounded outwards (`yarn`; true).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    truncate: Option<bool>,
+    /// Of models whose attention factor follows from two numbers, which are not implemented (`yarn`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mscale: Option<f64>,
 }
 
 impl RopeParameters {
@@ -40,7 +55,7 @@ impl RopeParameters {
     }
 
     pub(crate) fn validate(&self) -> Result<(), ModelError> {
-        expect_word("rope_type", self.kind(), &["default", "linear", "llama3"])?;
+        expect_word("rope_type", self.kind(), &["default", "linear", "ntk", "yarn", "llama3"])?;
         let positive = |field, value: Option<f64>| {
             let value = value.unwrap_or(f64::NAN);
             expect(value > 0.0 && value.is_finite(), field, value, || "a number above 0".into())
@@ -48,6 +63,13 @@ impl RopeParameters {
         positive("rope_theta", self.rope_theta.or(Some(10_000.0)))?;
         if self.kind() != "default" {
             positive("factor", self.factor)?;
+        }
+        if self.kind() == "yarn" {
+            positive("original_max_position_embeddings", self.original_max_position_embeddings.map(|n| n as f64))?;
+            positive("beta_fast", self.beta_fast.or(Some(32.0)))?;
+            positive("beta_slow", self.beta_slow.or(Some(1.0)))?;
+            positive("attention_factor", self.attention_factor.or(Some(1.0)))?;
+            expect(self.mscale.is_none(), "mscale", self.mscale.unwrap_or_default(), || "nothing".into())?;
         }
         if self.kind() == "llama3" {
             positive("low_freq_factor", self.low_freq_factor)?;
@@ -59,14 +81,50 @@ impl RopeParameters {
 
     /// The angle from one position to the next, for each pair of a head.
     pub(crate) fn frequencies(&self, head_dim: usize) -> Vec<f32> {
-        let frequencies = RopeAngles::frequencies(head_dim, self.rope_theta.unwrap_or(10_000.0));
+        let theta = self.rope_theta.unwrap_or(10_000.0);
+        let frequencies = RopeAngles::frequencies(head_dim, theta);
         let factor = self.factor.unwrap_or(1.0) as f32;
         match self.kind() {
+            // A larger base, so that the slowest pair turns as if positions were divided by the factor and the fastest as ever (arXiv:2309.00071,
+            // section 3.1).
+            "ntk" => {
+                let power = head_dim as f64 / (head_dim as f64 - 2.0).max(1.0);
+                RopeAngles::frequencies(head_dim, theta * f64::from(factor).powf(power))
+            }
+            "yarn" => self.by_parts(&frequencies, theta),
             // arXiv:2306.15595, section 2.3
             "linear" => frequencies.into_iter().map(|frequency| frequency / factor).collect(),
             "llama3" => frequencies.into_iter().map(|frequency| self.stretched(frequency)).collect(),
             _ => frequencies,
         }
+    }
+
+    /// What scores are multiplied with because both queries and keys are (arXiv:2309.00071, section 3.4).
+    pub(crate) fn score_factor(&self) -> f32 {
+        if self.kind() != "yarn" {
+            return 1.0;
+        }
+        let usual = || 0.1 * self.factor.unwrap_or(1.0).max(1.0).ln() + 1.0;
+        self.attention_factor.unwrap_or_else(usual).powi(2) as f32
+    }
+
+    /// `YaRN` (arXiv:2309.00071, section 3.2): slow pairs are divided by the factor, fast ones stay, and between the two bounds, which are places of
+    /// pairs, the share of either changes linearly.
+    fn by_parts(&self, frequencies: &[f32], theta: f64) -> Vec<f32> {
+        let (pairs, factor) = (frequencies.len() as f64, self.factor.unwrap_or(1.0) as f32);
+        let context = self.original_max_position_embeddings.unwrap_or(2048) as f64;
+        let place = |turns: f64| pairs * (context / (turns * 2.0 * PI)).ln() / theta.ln();
+        let (mut low, mut high) = (place(self.beta_fast.unwrap_or(32.0)), place(self.beta_slow.unwrap_or(1.0)));
+        if self.truncate != Some(false) {
+            (low, high) = (low.floor(), high.ceil());
+        }
+        let (low, high) = (low.max(0.0), high.min(2.0 * pairs - 1.0));
+        let width = if high > low { high - low } else { 1e-3 };
+        let part = |(n, &frequency): (usize, &f32)| {
+            let slow = ((n as f64 - low) / width).clamp(0.0, 1.0) as f32;
+            frequency / factor * slow + frequency * (1.0 - slow)
+        };
+        frequencies.iter().enumerate().map(part).collect()
     }
 
     /// Llama 3's frequencies (arXiv:2407.21783, section 3.4.2, as published with the model): slow ones are divided by the

@@ -19,7 +19,7 @@ pub use adapted::{Adapted, Bottleneck, BottleneckWeights, Change, Directions, Lo
 pub use boxed::Boxed;
 pub use burn::tensor::{Device, Gradients, Tensor, TensorData};
 pub use inkstone_kernels::quantised::{BlockFormat, Packed};
-pub use inkstone_kernels::{Gelu, Precision, STEADY_ROWS};
+pub use inkstone_kernels::{Gelu, Precision};
 pub use layers::{Blocks, Embedding, LayerNorm, QuantisedTable, RmsNorm, Table, parameter};
 pub use moments::Moments;
 pub use parameters::{

@@ -161,6 +161,20 @@ impl Projection {
         }
     }
 
+    /// [`Self::forward_narrow`] of several projections of one input; weights in blocks are computed in one go.
+    pub fn forward_together<const N: usize>(projections: [&Self; N], x: Tensor<2>) -> [Tensor<2>; N] {
+        let packed = projections.map(|projection| match projection {
+            Self::Quantised(quantised) => Some(&*quantised.weight),
+            _ => None,
+        });
+        if packed.iter().any(Option::is_none) {
+            return projections.map(|projection| projection.forward_narrow(x.clone()));
+        }
+        let ys = ops::quantised_linears(x, packed.map(|weight| weight.expect("invariant: all are in blocks")));
+        let mut ys = ys.into_iter();
+        projections.map(|projection| projection.add_bias(ys.next().expect("invariant: a product each")))
+    }
+
     /// `x[n, inputs]` to `[n, outputs]`, in f32.
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
         match self {

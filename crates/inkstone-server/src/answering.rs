@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
 
-use inkstone_engine::{Cancel, Event, PromptLookup, Reason, Request, Sampling, Scored};
+use inkstone_engine::{Cancel, Event, Reason, Request, Sampling, Scored};
 use inkstone_tokenizer::{StopStrings, StreamDecoder};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -110,12 +110,13 @@ impl Drop for Choice<'_> {
 /// If the model has no engine, or its engine refuses.
 pub(crate) async fn answer(served: &Served, ask: Ask) -> Result<Answers<'_>, ApiError> {
     let engine = served.engine()?;
+    let prompt = served.prompt(ask.prompt);
     let (sender, events) = unbounded_channel();
     let mut choices = Vec::new();
     for index in 0..ask.n.max(1) {
         let sender = sender.clone();
         let sampling = Sampling { seed: ask.sampling.seed.wrapping_add(index as u64), ..ask.sampling.clone() };
-        let request = Request::new(ask.prompt.clone(), sampling, move |event| match sender.send((index, event)) {
+        let request = Request::new(prompt.clone(), sampling, move |event| match sender.send((index, event)) {
             Ok(()) => ControlFlow::Continue(()),
             Err(_) => ControlFlow::Break(()),
         });
@@ -126,7 +127,7 @@ pub(crate) async fn answer(served: &Served, ask: Ask) -> Result<Answers<'_>, Api
             priority: ask.priority,
             deadline: ask.deadline,
             constraint: ask.shape.as_ref().map(|shape| served.grammars.constraint(shape)).transpose()?,
-            draft: Some(Box::new(PromptLookup)),
+            draft: Some(served.drafter()),
             ..request
         };
         let (decoder, stopper) = (Some(served.tokenizer.decoder()), StopStrings::new(&ask.stop));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use inkstone_engine::{Engine, Limits, Sampling};
+use inkstone_engine::{Draft, Engine, Limits, PromptLookup, Sampling, SmallModel};
 use inkstone_models::{Kind, Model};
 use inkstone_tokenizer::Tokenizer;
 
@@ -20,6 +20,8 @@ pub struct Loaded {
     pub tokenizer: Tokenizer,
     /// How tokens are drawn where a request does not say.
     pub defaults: Sampling,
+    /// A smaller model of the same vocabulary, which guesses tokens ahead; without one they are looked up in the text before.
+    pub draft: Option<Arc<Model>>,
 }
 
 /// A model with its engine.
@@ -28,7 +30,8 @@ pub(crate) struct Served {
     pub(crate) model: Arc<Model>,
     pub(crate) tokenizer: Arc<Tokenizer>,
     pub(crate) defaults: Sampling,
-    /// Decoders have one.
+    draft: Option<Arc<Model>>,
+    /// Models that write have one.
     engine: Option<Arc<Engine>>,
     pub(crate) grammars: Grammars,
     /// When it was ready, in seconds since 1970.
@@ -37,18 +40,34 @@ pub(crate) struct Served {
 
 impl Served {
     pub(crate) fn start(loaded: Loaded, limits: Limits) -> Result<Self, ServerError> {
-        let Loaded { name, model, tokenizer, defaults } = loaded;
+        let Loaded { name, model, tokenizer, defaults, draft } = loaded;
         let model = Arc::new(model);
         let engine = match model.kind() {
-            Kind::Decoder => {
+            Kind::Decoder | Kind::EncoderDecoder => {
                 let engine = Engine::start(Arc::clone(&model), limits);
                 Some(Arc::new(engine.map_err(|source| ServerError::Engine { name: name.clone(), source })?))
             }
-            Kind::Encoder | Kind::EncoderDecoder => None,
+            Kind::Encoder => None,
         };
         let tokenizer = Arc::new(tokenizer);
         let grammars = Grammars::new(Arc::clone(&tokenizer), model.vocab_size());
-        Ok(Self { name, model, tokenizer, defaults, engine, grammars, created: now() })
+        Ok(Self { name, model, tokenizer, defaults, draft, engine, grammars, created: now() })
+    }
+
+    /// Who guesses tokens ahead.
+    pub(crate) fn drafter(&self) -> Box<dyn Draft> {
+        match &self.draft {
+            Some(model) => Box::new(SmallModel::new(Arc::clone(model))),
+            None => Box::new(PromptLookup),
+        }
+    }
+
+    /// A prompt as the model wants it: the source of an encoder-decoder ends with the end-of-text token.
+    pub(crate) fn prompt(&self, mut ids: Vec<u32>) -> Vec<u32> {
+        if self.model.kind() == Kind::EncoderDecoder && ids.last().copied() != self.tokenizer.eos() {
+            ids.extend(self.tokenizer.eos());
+        }
+        ids
     }
 
     /// The engine.

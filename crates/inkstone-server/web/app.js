@@ -87,7 +87,8 @@ function showList() {
     return element("li", { class: one === current ? "current" : "" },
       element("button", { class: "plain", type: "button", "aria-current": one === current ? "true" : null, onclick: () => open(one) }, title), tools);
   });
-  $("list").replaceChildren(...(items.length ? items : [element("li", { class: "empty" }, word("none"))]));
+  const nothing = word(store.conversations.length ? "none" : "empty");
+  $("list").replaceChildren(...(items.length ? items : [element("li", { class: "empty" }, nothing)]));
 }
 
 function rename(one) {

@@ -292,6 +292,12 @@ pub(crate) struct Generate {
     /// What to go on from
     #[arg(long, default_value = "")]
     pub(crate) prompt: String,
+    /// Search the likeliest answer with so many beams, instead of drawing tokens
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) beams: Option<u16>,
+    /// Beams' scores are divided by this power of the length
+    #[arg(long, default_value_t = 1.0, value_name = "P", allow_negative_numbers = true, requires = "beams")]
+    pub(crate) length_penalty: f32,
     #[command(flatten)]
     pub(crate) sampling: Sampling,
     /// For machines

@@ -2,14 +2,17 @@
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Context;
 use inkstone_classic::neural::{AnyModel, AnyState};
 use inkstone_compress::gguf::GgufModel;
 use inkstone_engine::{NextToken, Sampling};
-use inkstone_models::Model;
+use inkstone_formats::hf::ModelFolder;
+use inkstone_models::{Kind, Model, Read, Shared};
 use inkstone_recipe::{Artifact, Store};
 use inkstone_tokenizer::{StopStrings, Tokenizer};
+use inkstone_train::peft::Adapter;
 
 use crate::cli;
 use crate::hint::hinted;
@@ -146,7 +149,10 @@ pub(crate) fn load_weights(reference: &str, runs: &Path) -> anyhow::Result<(Mode
     if is_gguf(reference) {
         let loading = || format!("loading the model {reference}");
         let file = GgufModel::open(Path::new(reference)).with_context(loading)?;
-        let tensors = file.file().names().filter_map(|name| file.file().tensor(name).ok());
+        // A table that is no head as well is not read for a token, but for a row of it.
+        let looked_up = |name: &&str| *name == "token_embd.weight" && file.file().contains("output.weight");
+        let names = file.file().names().filter(|name| !looked_up(name));
+        let tensors = names.filter_map(|name| file.file().tensor(name).ok());
         let bytes = tensors.map(|tensor| tensor.bytes.len() as u64).sum();
         return Ok((file.load(&device).with_context(loading)?, bytes));
     }
@@ -155,6 +161,16 @@ pub(crate) fn load_weights(reference: &str, runs: &Path) -> anyhow::Result<(Mode
     let model = model.with_context(|| format!("loading the model {}", folder.display()))?;
     let bytes = model.n_parameters() * size_of::<f32>() as u64;
     Ok((model, bytes))
+}
+
+/// A smaller model that guesses the tokens of `model`.
+pub(crate) fn load_draft(reference: &str, model: &Model, runs: &Path) -> anyhow::Result<Arc<Model>> {
+    let (small, _) = load_weights(reference, runs)?;
+    if small.vocab_size() != model.vocab_size() || small.kind() != Kind::Decoder {
+        let got = format!("{reference} has {} token ids, the model {}", small.vocab_size(), model.vocab_size());
+        return Err(hinted(got, "a model that guesses is a decoder with the same tokenizer"));
+    }
+    Ok(Arc::new(small))
 }
 
 /// Loads model and tokenizer.
@@ -174,6 +190,42 @@ pub(crate) fn load(reference: &str, adapters: &cli::Adapters, runs: &Path) -> an
     let model = adapted(&folder, adapters)?;
     let tokenizer = load_tokenizer(&folder)?;
     Ok(Speaker { folder, model, tokenizer })
+}
+
+/// A model, and then the same with each of the adapters around it: PEFT folders. All share its weights.
+pub(crate) fn load_shared(reference: &str, adapters: &[PathBuf], runs: &Path) -> anyhow::Result<Vec<Speaker>> {
+    let (device, precision) = (inkstone_nn::device(), inkstone_nn::Precision::F32);
+    let loading = || format!("loading the model {reference}");
+    let mut shared = Shared::default();
+    let file = is_gguf(reference).then(|| GgufModel::open(Path::new(reference))).transpose().with_context(loading)?;
+    let folder = if file.is_some() { PathBuf::from(reference) } else { folder(reference, runs)? };
+    let base = match &file {
+        Some(file) => file.load_shared(&mut shared, &device).with_context(loading)?,
+        None => {
+            let folder = ModelFolder::open(&folder).with_context(loading)?;
+            let mut read = Read::new(&folder);
+            let base = Model::build(folder.config(), &mut shared.recording(&mut read), precision, &device);
+            let base = base.with_context(loading)?;
+            read.finish().with_context(loading)?;
+            base
+        }
+    };
+    let around = |path: &PathBuf| {
+        let adapter = Adapter::open(path)?;
+        adapter.around(base.config_json(), &mut shared.again(), (precision, &device), 0)
+    };
+    let adapted: Vec<Model> = adapters
+        .iter()
+        .map(|path| around(path).with_context(|| format!("loading the adapter {}", path.display())))
+        .collect::<Result<_, _>>()?;
+    let speaker = |model| {
+        let tokenizer = match &file {
+            Some(file) => file.tokenizer().with_context(|| format!("loading the tokenizer of {reference}"))?,
+            None => load_tokenizer(&folder)?,
+        };
+        Ok(Speaker { folder: folder.clone(), model, tokenizer })
+    };
+    std::iter::once(base).chain(adapted).map(speaker).collect()
 }
 
 /// The model of a folder, with adapters in its weights.

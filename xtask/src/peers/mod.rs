@@ -3,6 +3,7 @@
 mod align;
 mod classic;
 mod kenlm;
+mod llama_cpp;
 mod lstm;
 mod measure;
 mod train;
@@ -25,6 +26,8 @@ enum Name {
     Align(align::Arguments),
     /// N-gram models: KenLM
     Classic(classic::Arguments),
+    /// Inference: llama.cpp
+    LlamaCpp(llama_cpp::Arguments),
     /// Recurrent networks: PyTorch
     Lstm(lstm::Arguments),
     /// Training: PyTorch, plain and compiled
@@ -37,6 +40,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Verdict> {
     match &arguments.name {
         Name::Align(arguments) => align::run(arguments),
         Name::Classic(arguments) => classic::run(arguments),
+        Name::LlamaCpp(arguments) => llama_cpp::run(arguments),
         Name::Lstm(arguments) => lstm::run(arguments),
         Name::Train(arguments) => train::run(arguments),
         Name::Word2vec(arguments) => word2vec::run(arguments),

@@ -77,7 +77,14 @@ fn plan(export: &Export<'_>, names: &Names, sizes: &Dimensions) -> Result<Vec<Pl
     let tied = folder.config().get("tie_word_embeddings").and_then(Value::as_bool);
     let tied = tied.unwrap_or(!folder.contains("lm_head.weight"));
     let derived = |name: &str| {
-        let ends = ["rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias", "model.future_mask"];
+        let ends = [
+            "rotary_emb.inv_freq",
+            ".attn.bias",
+            ".attn.masked_bias",
+            "model.future_mask",
+            "encoder.embed_tokens.weight",
+            "decoder.embed_tokens.weight",
+        ];
         ends.iter().any(|end| name.ends_with(end)) || (tied && name == "lm_head.weight")
     };
     let mut planned = Vec::new();

@@ -1,16 +1,17 @@
 //! A file as a source of weights.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use inkstone_formats::gguf::{GgmlType, GgufFile, GgufTensor};
 use inkstone_kernels::quantised::dequantise;
-use inkstone_models::{Dimensions, Layout, Model, ModelError, Wanted, WantedLayer, Weights};
+use inkstone_models::{Dimensions, Layout, Model, ModelError, Shared, Wanted, WantedLayer, Weights};
 use inkstone_nn::{BlockFormat, Blocks, Device, Embedding, Packed, Precision, Projection};
 use inkstone_tokenizer::Tokenizer;
 use serde_json::Value;
 
-use super::names::{Names, Part, Share};
+use super::names::{Names, Order, Part, Share};
 use super::{settings, tokenizer};
 use crate::CompressError;
 
@@ -48,15 +49,24 @@ impl GgufModel {
 
     /// The model; what the file has in blocks stays so.
     pub fn load(&self, device: &Device) -> Result<Model, CompressError> {
-        self.build(false, device)
+        self.build(false, |weights| Model::build(&self.config, weights, Precision::F32, device))
+    }
+
+    /// [`Self::load`]; the weights are kept in `shared`, for further models.
+    pub fn load_shared(&self, shared: &mut Shared, device: &Device) -> Result<Model, CompressError> {
+        self.build(false, |weights| Model::build(&self.config, &mut shared.recording(weights), Precision::F32, device))
     }
 
     /// The model with all its weights in single precision.
     pub fn load_dense(&self, device: &Device) -> Result<Model, CompressError> {
-        self.build(true, device)
+        self.build(true, |weights| Model::build(&self.config, weights, Precision::F32, device))
     }
 
-    fn build(&self, dense: bool, device: &Device) -> Result<Model, CompressError> {
+    fn build(
+        &self,
+        dense: bool,
+        make: impl FnOnce(&mut dyn Weights) -> Result<Model, ModelError>,
+    ) -> Result<Model, CompressError> {
         let mut weights = GgufWeights {
             file: &self.file,
             names: self.names,
@@ -65,7 +75,7 @@ impl GgufModel {
             unread: self.file.names().map(str::to_owned).collect(),
             missing: Vec::new(),
         };
-        let model = Model::build(&self.config, &mut weights, Precision::F32, device)?;
+        let model = make(&mut weights)?;
         weights.finish()?;
         Ok(model)
     }
@@ -152,12 +162,14 @@ impl<'a> GgufWeights<'a> {
         })
     }
 
-    /// The blocks in the order of the folder's rows, where all parts are in one format.
-    fn blocks(&self, found: &Found<'_>) -> Option<(BlockFormat, Vec<u8>)> {
-        let format = BlockFormat::from_name(found.first()?.1.kind.name)?;
-        let alike = found.iter().all(|(_, tensor)| tensor.kind.name == format.name());
-        if self.dense || !alike {
+    /// The bytes in the order of the folder's rows, where all parts are of one type.
+    fn bytes<'f>(&self, found: &Found<'f>) -> Option<(GgmlType, Cow<'f, [u8]>)> {
+        let kind = found.first()?.1.kind;
+        if self.dense || found.iter().any(|(_, tensor)| tensor.kind != kind) {
             return None;
+        }
+        if let [(Part { order: Order::Same, .. }, tensor)] = &found[..] {
+            return Some((kind, tensor.bytes.into()));
         }
         let mut bytes = Vec::with_capacity(found.iter().map(|(_, tensor)| tensor.bytes.len()).sum());
         for (part, tensor) in found {
@@ -168,7 +180,17 @@ impl<'a> GgufWeights<'a> {
                 .into_iter()
                 .for_each(|row| bytes.extend_from_slice(&tensor.bytes[row * width..][..width]));
         }
-        Some((format, bytes))
+        Some((kind, bytes.into()))
+    }
+
+    /// The weight laid out for products, where it is in blocks or in bfloat16.
+    fn packed(&self, found: &Found<'_>, shape: [usize; 2]) -> Option<Packed> {
+        let (kind, bytes) = self.bytes(found)?;
+        match BlockFormat::from_name(kind.name) {
+            Some(format) => Some(Packed::new(format, &bytes, shape)),
+            None if kind == GgmlType::BF16 => Packed::bf16(&bytes, shape),
+            None => None,
+        }
     }
 }
 
@@ -195,8 +217,8 @@ impl Weights for GgufWeights<'_> {
         let bias_wanted =
             Wanted { name: &bias_name, shape: &[outputs], init: inkstone_models::Init::Zeros, product: false };
         let bias = if wanted.bias { Some(self.tensor(&bias_wanted)?) } else { None };
-        if let Some((format, bytes)) = self.blocks(&found) {
-            return Ok(Projection::quantised(Packed::new(format, &bytes, [outputs, inputs]), bias, device));
+        if let Some(packed) = self.packed(&found, [outputs, inputs]) {
+            return Ok(Projection::quantised(packed, bias, device));
         }
         let values = self.numbers(&found)?;
         let weights = |weight| inkstone_nn::ProjectionWeights { weight, bias, outputs, inputs };
@@ -211,8 +233,9 @@ impl Weights for GgufWeights<'_> {
         let Some(found) = self.find(&name, &shape)? else {
             return Ok(Embedding::new(Vec::new(), shape, wanted.precision, wanted.device));
         };
-        match self.blocks(&found) {
-            Some((format, bytes)) => Ok(Embedding::quantised(Blocks::new(format, bytes, shape))),
+        let blocks = self.bytes(&found).and_then(|(kind, bytes)| Some((BlockFormat::from_name(kind.name)?, bytes)));
+        match blocks {
+            Some((format, bytes)) => Ok(Embedding::quantised(Blocks::new(format, bytes.into_owned(), shape))),
             None => Ok(Embedding::new(self.numbers(&found)?, shape, wanted.precision, wanted.device)),
         }
     }

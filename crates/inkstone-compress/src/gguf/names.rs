@@ -143,6 +143,40 @@ const BLOOM: &[Entry] = &[
     ("lm_head", "output", Same),
 ];
 
+const T5: &[Entry] = &[
+    ("shared", "token_embd", Same),
+    ("encoder.block.{}.layer.0.SelfAttention.q", "enc.blk.{}.attn_q", Same),
+    ("encoder.block.{}.layer.0.SelfAttention.k", "enc.blk.{}.attn_k", Same),
+    ("encoder.block.{}.layer.0.SelfAttention.v", "enc.blk.{}.attn_v", Same),
+    ("encoder.block.{}.layer.0.SelfAttention.o", "enc.blk.{}.attn_o", Same),
+    ("encoder.block.{}.layer.0.SelfAttention.relative_attention_bias", "enc.blk.{}.attn_rel_b", Same),
+    ("encoder.block.{}.layer.0.layer_norm", "enc.blk.{}.attn_norm", Same),
+    ("encoder.block.{}.layer.1.DenseReluDense.wi", "enc.blk.{}.ffn_up", Same),
+    ("encoder.block.{}.layer.1.DenseReluDense.wi_0", "enc.blk.{}.ffn_gate", Same),
+    ("encoder.block.{}.layer.1.DenseReluDense.wi_1", "enc.blk.{}.ffn_up", Same),
+    ("encoder.block.{}.layer.1.DenseReluDense.wo", "enc.blk.{}.ffn_down", Same),
+    ("encoder.block.{}.layer.1.layer_norm", "enc.blk.{}.ffn_norm", Same),
+    ("encoder.final_layer_norm", "enc.output_norm", Same),
+    ("decoder.block.{}.layer.0.SelfAttention.q", "dec.blk.{}.attn_q", Same),
+    ("decoder.block.{}.layer.0.SelfAttention.k", "dec.blk.{}.attn_k", Same),
+    ("decoder.block.{}.layer.0.SelfAttention.v", "dec.blk.{}.attn_v", Same),
+    ("decoder.block.{}.layer.0.SelfAttention.o", "dec.blk.{}.attn_o", Same),
+    ("decoder.block.{}.layer.0.SelfAttention.relative_attention_bias", "dec.blk.{}.attn_rel_b", Same),
+    ("decoder.block.{}.layer.0.layer_norm", "dec.blk.{}.attn_norm", Same),
+    ("decoder.block.{}.layer.1.EncDecAttention.q", "dec.blk.{}.cross_attn_q", Same),
+    ("decoder.block.{}.layer.1.EncDecAttention.k", "dec.blk.{}.cross_attn_k", Same),
+    ("decoder.block.{}.layer.1.EncDecAttention.v", "dec.blk.{}.cross_attn_v", Same),
+    ("decoder.block.{}.layer.1.EncDecAttention.o", "dec.blk.{}.cross_attn_o", Same),
+    ("decoder.block.{}.layer.1.layer_norm", "dec.blk.{}.cross_attn_norm", Same),
+    ("decoder.block.{}.layer.2.DenseReluDense.wi", "dec.blk.{}.ffn_up", Same),
+    ("decoder.block.{}.layer.2.DenseReluDense.wi_0", "dec.blk.{}.ffn_gate", Same),
+    ("decoder.block.{}.layer.2.DenseReluDense.wi_1", "dec.blk.{}.ffn_up", Same),
+    ("decoder.block.{}.layer.2.DenseReluDense.wo", "dec.blk.{}.ffn_down", Same),
+    ("decoder.block.{}.layer.2.layer_norm", "dec.blk.{}.ffn_norm", Same),
+    ("decoder.final_layer_norm", "dec.output_norm", Same),
+    ("lm_head", "output", Same),
+];
+
 /// All of them.
 pub(super) const ARCHITECTURES: &[Names] = &[
     Names {
@@ -155,6 +189,7 @@ pub(super) const ARCHITECTURES: &[Names] = &[
     Names { architecture: "qwen2", model_types: &["qwen2"], transposed: false, halved: true, entries: LLAMA },
     Names { architecture: "baichuan", model_types: &["baichuan"], transposed: false, halved: false, entries: BAICHUAN },
     Names { architecture: "gpt2", model_types: &["gpt2"], transposed: true, halved: false, entries: GPT2 },
+    Names { architecture: "t5", model_types: &["t5"], transposed: false, halved: false, entries: T5 },
     Names { architecture: "bloom", model_types: &["bloom"], transposed: false, halved: false, entries: BLOOM },
 ];
 

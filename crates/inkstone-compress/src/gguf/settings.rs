@@ -50,6 +50,20 @@ const BLOOM: &[Setting] = &[
     ("attention.layer_norm_epsilon", "layer_norm_epsilon", false),
 ];
 
+const T5: &[Setting] = &[
+    ("context_length", "n_positions", true),
+    ("embedding_length", "d_model", true),
+    ("block_count", "num_layers", true),
+    ("decoder_block_count", "num_decoder_layers", true),
+    ("feed_forward_length", "d_ff", true),
+    ("attention.head_count", "num_heads", true),
+    ("attention.key_length", "d_kv", true),
+    ("attention.value_length", "d_kv", true),
+    ("attention.relative_buckets_count", "relative_attention_num_buckets", true),
+    ("attention.layer_norm_rms_epsilon", "layer_norm_epsilon", false),
+    ("decoder_start_token_id", "decoder_start_token_id", true),
+];
+
 /// The largest slope of `ALiBi`, as a file of Baichuan says it.
 const MAX_BIAS: &str = "baichuan.attention.max_alibi_bias";
 
@@ -58,6 +72,7 @@ fn settings_of(names: &Names) -> &'static [Setting] {
         "baichuan" => BAICHUAN,
         "gpt2" => GPT2,
         "bloom" => BLOOM,
+        "t5" => T5,
         _ => LLAMA,
     }
 }
@@ -89,12 +104,19 @@ pub(super) fn config_of(file: &GgufFile, names: &Names) -> Result<Value, Compres
         config.insert("model_type".into(), "mistral".into());
         config.insert("architectures".into(), json!(["MistralForCausalLM"]));
     }
-    refuse_stretched(file, names)?;
+    if let Some(stretched) = stretched(file, names)? {
+        config.insert("rope_scaling".into(), stretched);
+    }
     let table = file.tensor("token_embd.weight")?;
     config.insert("vocab_size".into(), table.shape.first().copied().unwrap_or(0).into());
     config.insert("tie_word_embeddings".into(), (!file.contains("output.weight")).into());
-    if names.architecture == "baichuan" {
-        rotary_or_alibi(&mut config, file);
+    match names.architecture {
+        "baichuan" => rotary_or_alibi(&mut config, file),
+        "t5" => {
+            let gated = file.contains("enc.blk.0.ffn_gate.weight");
+            config.insert("feed_forward_proj".into(), if gated { "gated-gelu" } else { "relu" }.into());
+        }
+        _ => {}
     }
     for (id, field) in [("bos", "bos_token_id"), ("eos", "eos_token_id"), ("padding", "pad_token_id")] {
         if let Some(id) = file.get(&format!("tokenizer.ggml.{id}_token_id")).and_then(GgufValue::as_u64) {
@@ -114,12 +136,30 @@ fn rotary_or_alibi(config: &mut Map<String, Value>, file: &GgufFile) {
     }
 }
 
-/// Stretched rotary frequencies would have to be computed otherwise than they are here.
-fn refuse_stretched(file: &GgufFile, names: &Names) -> Result<(), CompressError> {
-    let key = format!("{}.rope.scaling.type", names.architecture);
-    match file.get(&key) {
-        Some(value) if value.as_str() != Some("none") => Err(entry(file.path(), &key, value, "none")),
-        _ => Ok(()),
+/// The settings of stretched rotary frequencies: the file's key, the folder's field.
+const STRETCHED: [(&str, &str); 2] =
+    [("factor", "factor"), ("original_context_length", "original_max_position_embeddings")];
+
+/// How a file stretches its rotary frequencies, if it does.
+fn stretched(file: &GgufFile, names: &Names) -> Result<Option<Value>, CompressError> {
+    let key = |name: &str| format!("{}.rope.scaling.{name}", names.architecture);
+    let (Some(kind), rotary) = (file.get(&key("type")), matches!(names.architecture, "llama" | "qwen2")) else {
+        return Ok(None);
+    };
+    match kind.as_str() {
+        Some("none") => Ok(None),
+        Some(known @ ("linear" | "yarn")) if rotary => {
+            let mut fields = Map::from_iter([("rope_type".to_owned(), Value::from(known))]);
+            for (name, field) in STRETCHED {
+                if let Some(value) = file.get(&key(name)) {
+                    let number = value.as_u64().map(Value::from).or_else(|| value.as_f64().map(short));
+                    let number = number.ok_or_else(|| entry(file.path(), &key(name), value, "a number"))?;
+                    fields.insert(field.into(), number);
+                }
+            }
+            Ok(Some(fields.into()))
+        }
+        _ => Err(entry(file.path(), &key("type"), kind, "none, linear or yarn")),
     }
 }
 
@@ -163,6 +203,9 @@ fn add_implied(
     path: &Path,
     config: &Value,
 ) -> Result<(), CompressError> {
+    if names.architecture == "t5" {
+        refuse_unusual(path, config)?;
+    }
     let sizes = inkstone_models::dimensions(config)?;
     let mut imply = |key: &str, value: usize| {
         let key = format!("{}.{key}", names.architecture);
@@ -190,15 +233,57 @@ fn add_implied(
             expected: "false: a window on some blocks alone has no entry in GGUF",
         });
     }
-    let scaling = config.get("rope_parameters").or(config.get("rope_scaling"));
-    let kind = scaling.and_then(|scaling| scaling.get("rope_type").or(scaling.get("type"))).and_then(Value::as_str);
+    add_stretched(entries, names, path, config)
+}
+
+/// What a file of T5 has no entry for, and its readers take for granted.
+fn refuse_unusual(path: &Path, config: &Value) -> Result<(), CompressError> {
+    let tied = [config.get("tie_word_embeddings").cloned().unwrap_or(true.into())];
+    let usual: [(&str, &[Value], &str); 3] = [
+        ("relative_attention_max_distance", &[128.into()], "128"),
+        ("feed_forward_proj", &["relu".into(), "gated-gelu".into()], "relu or gated-gelu"),
+        ("scale_decoder_outputs", &tied, "as tie_word_embeddings"),
+    ];
+    for (key, values, expected) in usual {
+        if let Some(got) = config.get(key).filter(|got| !got.is_null() && !values.contains(got)) {
+            let (path, key, got) = (path.to_owned(), key.to_owned(), got.to_string());
+            return Err(CompressError::Entry { path, key, got, expected });
+        }
+    }
+    Ok(())
+}
+
+/// How the rotary frequencies are stretched.
+fn add_stretched(
+    entries: &mut Vec<(String, GgufValue)>,
+    names: &Names,
+    path: &Path,
+    config: &Value,
+) -> Result<(), CompressError> {
+    let own = |name: &str| config.get(name).filter(|value| !value.is_null());
+    let Some(scaling) = own("rope_parameters").or_else(|| own("rope_scaling")) else { return Ok(()) };
+    let kind = scaling.get("rope_type").or(scaling.get("type")).and_then(Value::as_str);
+    // What a file has no entry for has to be what its readers take for granted.
+    let usual = ["beta_fast", "beta_slow", "attention_factor", "truncate"]
+        .iter()
+        .all(|name| scaling.get(name).is_none_or(Value::is_null));
+    let key = |name: &str| format!("{}.rope.scaling.{name}", names.architecture);
     match kind {
         None | Some("default") => Ok(()),
+        Some(kind @ ("linear" | "yarn")) if usual => {
+            entries.push((key("type"), GgufValue::String(kind.into())));
+            let factor = scaling.get("factor").and_then(Value::as_f64).unwrap_or(1.0);
+            entries.push((key("factor"), GgufValue::F32(factor as f32)));
+            if let Some(context) = scaling.get("original_max_position_embeddings").and_then(Value::as_u64) {
+                entries.push((key("original_context_length"), GgufValue::U32(context as u32)));
+            }
+            Ok(())
+        }
         Some(kind) => Err(CompressError::Entry {
             path: path.to_owned(),
             key: "rope_type".into(),
             got: kind.into(),
-            expected: "default: stretched contexts are not written to GGUF",
+            expected: "default, linear, or yarn with its usual bounds: others are not written to GGUF",
         }),
     }
 }
@@ -209,6 +294,7 @@ fn class_of(model_type: &str) -> &'static str {
         "baichuan" => "BaichuanForCausalLM",
         "gpt2" => "GPT2LMHeadModel",
         "bloom" => "BloomForCausalLM",
+        "t5" => "T5ForConditionalGeneration",
         _ => "LlamaForCausalLM",
     }
 }

@@ -9,7 +9,15 @@ const IDS: [u32; 12] = [3, 1, 4, 15, 9, 26, 5, 35, 8, 9, 7, 9];
 /// Row orders, fused projections, transposed weights, settings: all of it must be undone exactly.
 #[test]
 fn a_file_in_single_precision_computes_what_the_folder_computes() {
-    let names = ["llama_tiny_tied", "llama_tiny_untied", "mistral_tiny", "gpt2_tiny", "bloom_tiny", "baichuan_7b_tiny"];
+    let names = [
+        "llama_tiny_tied",
+        "llama_tiny_untied",
+        "linear_tiny",
+        "mistral_tiny",
+        "gpt2_tiny",
+        "bloom_tiny",
+        "baichuan_7b_tiny",
+    ];
     for name in names {
         let folder = fixture(name);
         let file = through_a_file(&folder, Target::F32, &Method::Nearest);
@@ -83,9 +91,41 @@ fn rows_that_do_not_fill_blocks_get_others() {
     assert_eq!((kind("blk.0.attn_q.weight"), kind("token_embd.weight")), ("q4_k", "q6_k"));
 }
 
+/// A folder of T5 whose distances are those that files take for granted.
+fn usual_t5(name: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for file in ["config.json", "model.safetensors"] {
+        std::fs::copy(fixture(name).join(file), folder.path().join(file)).unwrap();
+    }
+    let path = folder.path().join("config.json");
+    let mut config: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    config["relative_attention_max_distance"] = 128.into();
+    std::fs::write(&path, config.to_string()).unwrap();
+    folder
+}
+
+#[test]
+fn encoder_decoders_go_through_a_file() {
+    for name in ["t5_tiny", "t5_gated_tiny"] {
+        let folder = usual_t5(name);
+        let file = through_a_file(folder.path(), Target::F32, &Method::Nearest);
+        let answer = |model: &inkstone_models::Model| {
+            let source = inkstone_models::Source { ids: &IDS, lengths: None };
+            model.last_logits_after(Some(source), &[0, 5, 7], &mut model.cache(0))
+        };
+        assert!(answer(&file.load(&device()).unwrap()) == answer(&load(folder.path())), "{name}");
+    }
+    let folder = inkstone_formats::hf::ModelFolder::open(&fixture("t5_tiny")).unwrap();
+    let (tokenizer, target, method) = (None, Target::F32, &Method::Nearest);
+    let what = inkstone_compress::gguf::Export { folder: &folder, tokenizer, target, method };
+    let error =
+        inkstone_compress::gguf::export(&what, std::path::Path::new("unused.gguf"), &mut |_, _| {}).unwrap_err();
+    assert!(matches!(&error, CompressError::Entry { key, .. } if key == "relative_attention_max_distance"), "{error}");
+}
+
 #[test]
 fn what_is_unknown_is_refused_by_name() {
-    let folder = inkstone_formats::hf::ModelFolder::open(&fixture("t5_tiny")).unwrap();
+    let folder = inkstone_formats::hf::ModelFolder::open(&fixture("bert_tiny")).unwrap();
     let what = inkstone_compress::gguf::Export {
         folder: &folder,
         tokenizer: None,
@@ -94,7 +134,7 @@ fn what_is_unknown_is_refused_by_name() {
     };
     let error =
         inkstone_compress::gguf::export(&what, std::path::Path::new("unused.gguf"), &mut |_, _| {}).unwrap_err();
-    assert!(matches!(&error, CompressError::Architecture { got, .. } if got == "t5"), "{error}");
+    assert!(matches!(&error, CompressError::Architecture { got, .. } if got == "bert"), "{error}");
     // A window on some blocks alone has no entry in GGUF.
     let folder = inkstone_formats::hf::ModelFolder::open(&fixture("qwen2_tiny")).unwrap();
     let what = inkstone_compress::gguf::Export { folder: &folder, ..what };

@@ -5,6 +5,7 @@
 //! bytes; then the bytes of all tensors, each at a multiple of `general.alignment`.
 
 mod read;
+mod split;
 mod value;
 mod write;
 

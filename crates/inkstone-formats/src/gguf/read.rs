@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use memmap2::Mmap;
 
 use super::{
-    ALIGNMENT, DEFAULT_ALIGNMENT, GgmlType, GgufArray, GgufValue, MAGIC, MAX_AXES, MAX_NAME_BYTES, VERSION, wrong,
+    ALIGNMENT, DEFAULT_ALIGNMENT, GgmlType, GgufArray, GgufValue, MAGIC, MAX_AXES, MAX_NAME_BYTES, VERSION, split,
+    wrong,
 };
 use crate::FormatError;
 use crate::safetensors::{map_file, not_found};
@@ -15,11 +16,11 @@ use crate::safetensors::{map_file, not_found};
 /// Arrays in arrays at most.
 const MAX_NESTING: usize = 3;
 
-/// An open GGUF file: everything before the tensors read and checked, the tensors mapped and read from disk only when touched.
+/// An open GGUF file, or one in parts: everything before the tensors read and checked, the tensors mapped and read from disk only when touched.
 #[derive(Debug)]
 pub struct GgufFile {
     path: PathBuf,
-    map: Mmap,
+    maps: Vec<Mmap>,
     metadata: BTreeMap<String, GgufValue>,
     tensors: BTreeMap<String, Tensor>,
 }
@@ -29,6 +30,8 @@ struct Tensor {
     kind: GgmlType,
     /// Outermost first.
     shape: Vec<usize>,
+    /// Which part holds it.
+    part: usize,
     begin: usize,
     end: usize,
 }
@@ -45,8 +48,29 @@ pub struct GgufTensor<'a> {
 }
 
 impl GgufFile {
-    /// Opens and checks `path`. After this, no tensor of the file can be out of range.
+    /// Opens and checks `path`, and where it is the first of several parts, all of them. After this, no tensor can be out of range.
     pub fn open(path: &Path) -> Result<Self, FormatError> {
+        let mut whole = Self::open_one(path)?;
+        for path in split::others(&whole)? {
+            let part = Self::open_one(&path)?;
+            split::expect_part(&part, whole.maps.len() as u64, &whole)?;
+            whole.join(part)?;
+        }
+        Ok(whole)
+    }
+
+    fn join(&mut self, part: Self) -> Result<(), FormatError> {
+        for (name, tensor) in part.tensors {
+            if self.tensors.contains_key(&name) {
+                return Err(wrong(&part.path, 0, format!("the tensor `{name}` is in another part, too")));
+            }
+            self.tensors.insert(name, Tensor { part: self.maps.len(), ..tensor });
+        }
+        self.maps.extend(part.maps);
+        Ok(())
+    }
+
+    fn open_one(path: &Path) -> Result<Self, FormatError> {
         let file = File::open(path).map_err(FormatError::io(path, "open"))?;
         let size = file.metadata().map_err(FormatError::io(path, "stat"))?.len();
         if size < 24 {
@@ -57,7 +81,7 @@ impl GgufFile {
         let (n_tensors, n_entries) = cursor.head()?;
         let metadata = cursor.metadata(n_entries)?;
         let tensors = cursor.tensors(n_tensors, &metadata)?;
-        Ok(Self { path: path.to_owned(), metadata, tensors, map })
+        Ok(Self { path: path.to_owned(), metadata, tensors, maps: vec![map] })
     }
 
     /// Where the file is.
@@ -88,8 +112,8 @@ impl GgufFile {
     /// The tensor called `name`.
     pub fn tensor(&self, name: &str) -> Result<GgufTensor<'_>, FormatError> {
         let tensor = self.tensors.get(name).ok_or_else(|| not_found(&self.path, name, self.names()))?;
-        let Tensor { kind, ref shape, begin, end } = *tensor;
-        Ok(GgufTensor { kind, shape, bytes: &self.map[begin..end] })
+        let Tensor { kind, ref shape, part, begin, end } = *tensor;
+        Ok(GgufTensor { kind, shape, bytes: &self.maps[part][begin..end] })
     }
 }
 
@@ -209,7 +233,7 @@ impl Cursor<'_> {
         let end = start.checked_add(offset).and_then(|begin| Some((begin, begin.checked_add(bytes as u64)?)));
         match end {
             Some((begin, end)) if end <= self.bytes.len() as u64 => {
-                Ok(Tensor { kind, shape, begin: begin as usize, end: end as usize })
+                Ok(Tensor { kind, shape, part: 0, begin: begin as usize, end: end as usize })
             }
             _ => Err(FormatError::Length {
                 path: self.path.to_owned(),

@@ -56,6 +56,37 @@ fn what_is_written_is_read() {
     );
 }
 
+/// A part of a whole with one tensor.
+fn part(folder: &std::path::Path, number: u16, name: &str, says: u16) -> std::path::PathBuf {
+    let path = folder.join(format!("model-{:05}-of-00002.gguf", number + 1));
+    let entries = [("split.no", GgufValue::U16(says)), ("split.count", GgufValue::U16(2))];
+    let entries = entries.map(|(key, value)| (key.to_owned(), value));
+    let layout = [GgufLayout { name: name.into(), kind: GgmlType::F32, shape: vec![2] }];
+    let mut writer = GgufWriter::create(&path, &entries, &layout).unwrap();
+    writer.write(name, f32_bytes(&[f32::from(number), 5.0])).unwrap();
+    writer.finish().unwrap();
+    path
+}
+
+#[test]
+fn a_file_in_parts_is_opened_by_its_first() {
+    let folder = tempdir().unwrap();
+    let first = part(folder.path(), 0, "a.weight", 0);
+    assert!(matches!(GgufFile::open(&first), Err(FormatError::Io { .. })), "the second part is missing");
+    let second = part(folder.path(), 1, "b.weight", 1);
+    let whole = GgufFile::open(&first).unwrap();
+    assert_eq!(whole.names().collect::<Vec<_>>(), ["a.weight", "b.weight"]);
+    assert_eq!(whole.tensor("b.weight").unwrap().plain().unwrap(), [1.0, 5.0]);
+    assert!(GgufFile::open(&second).unwrap_err().to_string().contains("part 2 of 2: open the first one"));
+    part(folder.path(), 1, "a.weight", 1);
+    assert!(GgufFile::open(&first).unwrap_err().to_string().contains("in another part"));
+    part(folder.path(), 1, "b.weight", 0);
+    assert!(GgufFile::open(&first).unwrap_err().to_string().contains("expected part 2 of 2"));
+    let renamed = folder.path().join("model.gguf");
+    fs::rename(&first, &renamed).unwrap();
+    assert!(GgufFile::open(&renamed).unwrap_err().to_string().contains("-00001-of-00002.gguf"));
+}
+
 #[test]
 fn a_file_of_the_gguf_package_is_read() {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/quantised/tiny.gguf");

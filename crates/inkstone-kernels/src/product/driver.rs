@@ -20,6 +20,9 @@ const BLOCK_COLUMNS: usize = 128;
 /// Tasks for each thread, so that the last ones are short beside the whole. Rows are packed once for each task that they are in.
 const TASKS: usize = 4;
 
+/// Panels of columns that a task of a product of few rows takes.
+const NARROW_PANELS: usize = 2;
+
 /// How a product is computed.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Plan {
@@ -40,11 +43,29 @@ pub(crate) unsafe fn product(out: ViewMut, a: View, b: View, extent: Extent, pla
     if rows == 0 || columns == 0 {
         return;
     }
+    if rows <= Tile::of(plan.precision).rows && plan.helped(extent) {
+        // SAFETY: the caller's promise.
+        return unsafe { narrow(out, (a, b), extent, plan) };
+    }
     // SAFETY: the caller's promise.
     unsafe {
         let b = Panels::pack(b, (depth, columns), plan.precision, plan.helped(extent));
         multiply(out, a, Corner { panels: &b, column: 0, level: 0 }, extent, plan);
     }
+}
+
+/// A product of few rows, bound by reading `b`: each task packs a few columns, which stay in its cache, and multiplies them at once.
+///
+/// # Safety
+/// As for [`product`].
+unsafe fn narrow(out: ViewMut, (a, b): (View, View), extent: Extent, plan: Plan) {
+    let wide = NARROW_PANELS * Tile::of(plan.precision).columns;
+    (0..extent.columns.div_ceil(wide)).into_par_iter().for_each(|task| {
+        let column = task * wide;
+        let part = Extent { columns: wide.min(extent.columns - column), ..extent };
+        // SAFETY: the parts lie inside the product and share no column.
+        unsafe { product(out.at(0, column), a, b.at(0, column), part, Plan { parallel: false, ..plan }) };
+    });
 }
 
 /// A part of a packed operand, from a column that begins a panel and a level that begins an element on.

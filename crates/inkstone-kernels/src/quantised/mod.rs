@@ -19,7 +19,7 @@ mod store;
 mod x86;
 
 pub use packed::Packed;
-pub use product::quantised_linear;
+pub use product::{quantised_linear, quantised_linears};
 pub use quantise::{BlockQuantiser, quantise};
 
 use parts::Parts;

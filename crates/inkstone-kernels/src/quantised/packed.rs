@@ -6,9 +6,10 @@
 //! halves). So a panel is read once, from its first byte to its last, and takes the room of the blocks that it was made of (for formats of five
 //! and six bits the integers take eight).
 
+use half::bf16;
 use rayon::prelude::*;
 
-use super::parts::Parts;
+use super::parts::{Parts, Words};
 use super::{BlockFormat, Layout, portable};
 
 /// Outputs of a panel.
@@ -16,13 +17,25 @@ pub(super) const PANEL: usize = 16;
 /// Inputs of a quad.
 pub(super) const QUAD: usize = 4;
 
+/// Bytes of the sixteen pairs of a panel of bfloat16.
+pub(super) const PAIRS: usize = PANEL * 4;
+
 /// Weights `[outputs, inputs]` in panels.
 #[derive(Debug, Clone)]
 pub struct Packed {
-    format: BlockFormat,
+    contents: Contents,
     outputs: usize,
     inputs: usize,
     bytes: Vec<u8>,
+}
+
+/// What a panel holds.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Contents {
+    /// Blocks of few bits.
+    Blocks(PanelLayout),
+    /// Pairs of bfloat16: a vector holds two consecutive inputs of each output.
+    Pairs,
 }
 
 /// Where things lie in a block of a panel; lengths in bytes.
@@ -100,12 +113,27 @@ impl Packed {
                 }
             });
         }
-        Self { format, outputs, inputs, bytes }
+        Self { contents: Contents::Blocks(layout), outputs, inputs, bytes }
     }
 
-    /// The format of the blocks.
-    pub fn format(&self) -> BlockFormat {
-        self.format
+    /// Packs `[outputs, inputs]` in bfloat16, least significant byte first; nothing where the inputs are no pairs.
+    ///
+    /// # Panics
+    /// If `numbers` has another length than these sizes give.
+    pub fn bf16(numbers: &[u8], [outputs, inputs]: [usize; 2]) -> Option<Self> {
+        crate::expect_len("numbers", numbers.len(), 2 * outputs * inputs);
+        if inputs == 0 || !inputs.is_multiple_of(2) {
+            return None;
+        }
+        let mut bytes = vec![0; outputs.div_ceil(PANEL) * inputs / 2 * PAIRS];
+        let panels = bytes.par_chunks_mut(inputs / 2 * PAIRS).zip(numbers.par_chunks(PANEL * 2 * inputs));
+        panels.for_each(|(panel, rows)| {
+            for (lane, row) in rows.chunks_exact(2 * inputs).enumerate() {
+                let pairs = panel.chunks_exact_mut(PAIRS).zip(row.as_chunks::<4>().0);
+                pairs.for_each(|(vector, pair)| vector[lane * 4..][..4].copy_from_slice(pair));
+            }
+        });
+        Some(Self { contents: Contents::Pairs, outputs, inputs, bytes })
     }
 
     /// `[outputs, inputs]`.
@@ -120,15 +148,10 @@ impl Packed {
 
     /// The length of the weights of each output.
     pub fn row_norms(&self) -> Vec<f32> {
-        let layout = PanelLayout::of(self.format);
         let (panels, panel_bytes) = self.panels();
         let squares = panels.par_chunks(panel_bytes.max(1)).flat_map_iter(|panel| {
             let mut sums = [0.0_f64; PANEL];
-            for block in panel.chunks_exact(layout.bytes) {
-                portable::each_value(block, &layout, |lane, _, value| {
-                    sums[lane] += f64::from(value) * f64::from(value);
-                });
-            }
+            self.contents.each_value(panel, |lane, _, value| sums[lane] += f64::from(value) * f64::from(value));
             sums
         });
         let mut norms: Vec<f32> = squares.map(|sum| sum.sqrt() as f32).collect();
@@ -138,33 +161,55 @@ impl Packed {
 
     /// The weights `[outputs, inputs]`.
     pub fn values(&self) -> Vec<f32> {
-        let layout = PanelLayout::of(self.format);
         let (panels, panel_bytes) = self.panels();
         let mut values = vec![0.0; self.outputs * self.inputs];
         let rows = values.par_chunks_mut((PANEL * self.inputs).max(1));
         rows.zip(panels.par_chunks(panel_bytes.max(1))).for_each(|(rows, panel)| {
-            for (n, block) in panel.chunks_exact(layout.bytes).enumerate() {
-                portable::each_value(block, &layout, |lane, place, value| {
-                    if let Some(to) = rows.get_mut(lane * self.inputs + n * layout.elements + place) {
-                        *to = value;
-                    }
-                });
-            }
+            self.contents.each_value(panel, |lane, input, value| {
+                if let Some(to) = rows.get_mut(lane * self.inputs + input) {
+                    *to = value;
+                }
+            });
         });
         values
     }
 
+    /// What the panels hold.
+    pub(super) fn contents(&self) -> Contents {
+        self.contents
+    }
+
     /// The panels, and the length of each.
     pub(super) fn panels(&self) -> (&[u8], usize) {
-        let layout = PanelLayout::of(self.format);
-        (&self.bytes, self.inputs / layout.elements * layout.bytes)
+        (&self.bytes, self.bytes.len() / self.outputs.div_ceil(PANEL).max(1))
+    }
+}
+
+impl Contents {
+    /// Shows the numbers of a panel: output, input, value.
+    fn each_value(self, panel: &[u8], mut see: impl FnMut(usize, usize, f32)) {
+        match self {
+            Self::Blocks(layout) => {
+                for (n, block) in panel.chunks_exact(layout.bytes).enumerate() {
+                    portable::each_value(block, &layout, |lane, place, value| {
+                        see(lane, n * layout.elements + place, value);
+                    });
+                }
+            }
+            Self::Pairs => {
+                for (n, number) in panel.as_chunks::<2>().0.iter().enumerate() {
+                    let (pair, lane) = (n / (2 * PANEL), n / 2 % PANEL);
+                    see(lane, 2 * pair + n % 2, bf16::from_le_bytes(*number).to_f32());
+                }
+            }
+        }
     }
 }
 
 fn pack_row(format: BlockFormat, layout: &PanelLayout, panel: &mut [u8], (lane, row): (usize, &[u8])) {
     let mut parts = Parts::new();
     for (to, block) in panel.chunks_exact_mut(layout.bytes).zip(row.chunks_exact(format.block_bytes())) {
-        parts.take_apart(format, block);
+        let words = parts.take_apart_but_words(format, block);
         to[2 * lane..][..2].copy_from_slice(&parts.d.to_le_bytes());
         if layout.affine {
             to[2 * (PANEL + lane)..][..2].copy_from_slice(&parts.m.to_le_bytes());
@@ -178,7 +223,33 @@ fn pack_row(format: BlockFormat, layout: &PanelLayout, panel: &mut [u8], (lane, 
                 }
             }
         }
-        pack_integers(&mut to[layout.integers_at..], &parts.u[..layout.elements], lane, layout.nibble);
+        let to = &mut to[layout.integers_at..];
+        match words {
+            Some(words) => pack_words(to, words, lane),
+            None => pack_integers(to, &parts.u[..layout.elements], lane, layout.nibble),
+        }
+    }
+}
+
+/// Puts a lane's words into the vectors.
+fn pack_words(to: &mut [u8], words: Words<'_>, lane: usize) {
+    const LOW: u32 = 0x0f0f_0f0f;
+    let mut vectors = to.chunks_exact_mut(PANEL * QUAD);
+    let mut put = |word: u32| {
+        if let Some(vector) = vectors.next() {
+            vector[lane * QUAD..][..QUAD].copy_from_slice(&word.to_le_bytes());
+        }
+    };
+    let word = |bytes: &[u8; QUAD]| u32::from_le_bytes(*bytes);
+    match words {
+        Words::Signed(bytes) => bytes.as_chunks().0.iter().for_each(|quad| put(word(quad) ^ 0x8080_8080)),
+        Words::Nibbles(bytes, run) => {
+            for run in bytes.chunks_exact(run) {
+                let pairs = run.as_chunks().0.as_chunks::<2>().0;
+                pairs.iter().for_each(|[a, b]| put(word(a) & LOW | (word(b) & LOW) << 4));
+                pairs.iter().for_each(|[a, b]| put(word(a) >> 4 & LOW | word(b) & !LOW));
+            }
+        }
     }
 }
 

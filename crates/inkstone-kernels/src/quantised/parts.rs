@@ -17,6 +17,15 @@ pub(super) struct Parts {
     pub(super) mins: [u8; 16],
 }
 
+/// The integers of a block as they lie in it.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Words<'a> {
+    /// A byte each, with a sign: 0 stands for 128.
+    Signed(&'a [u8]),
+    /// Of every so many bytes the low nibbles, then the high ones.
+    Nibbles(&'a [u8], usize),
+}
+
 impl Parts {
     pub(super) fn new() -> Self {
         Self { u: [0; 256], d: f16::ZERO, m: f16::ZERO, scales: [1; 16], mins: [1; 16] }
@@ -62,6 +71,24 @@ impl Parts {
             BlockFormat::Q4_K => self.q4_k(block),
             BlockFormat::Q5_K => self.q5_k(block),
             BlockFormat::Q6_K => self.q6_k(block),
+        }
+    }
+
+    /// [`Self::take_apart`], but for integers that lie in the block as whole words, which are handed out.
+    pub(super) fn take_apart_but_words<'a>(&mut self, format: BlockFormat, block: &'a [u8]) -> Option<Words<'a>> {
+        self.d = half_at(block, 0);
+        match format {
+            BlockFormat::Q8_0 => Some(Words::Signed(&block[2..])),
+            BlockFormat::Q4_0 => Some(Words::Nibbles(&block[2..], 16)),
+            BlockFormat::Q4_K => {
+                self.m = -half_at(block, 2);
+                self.six_bits(&block[4..16]);
+                Some(Words::Nibbles(&block[16..], 32))
+            }
+            _ => {
+                self.take_apart(format, block);
+                None
+            }
         }
     }
 

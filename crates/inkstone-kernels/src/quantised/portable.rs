@@ -2,36 +2,48 @@
 
 use half::f16;
 
-use super::activations::{Activations, Group};
-use super::packed::{PANEL, PanelLayout, QUAD};
+use super::activations::{GROUP_EXTRA, RowTile};
+use super::packed::{PAIRS, PANEL, PanelLayout, QUAD};
+use super::product::{Out, SIDE};
 
-/// `out[lane]`: row `row` times the outputs of `panel`. The order of sums is that of the vector tiles.
-pub(super) fn tile(panel: &[u8], layout: &PanelLayout, x: &Activations, row: usize, out: &mut [f32; PANEL]) {
-    let mut quads = x.integers[row * x.inputs..][..x.inputs].as_chunks::<QUAD>().0;
-    let mut groups = &x.groups[row * x.groups_per_row..][..x.groups_per_row];
-    *out = [0.0; PANEL];
-    for block in panel.chunks_exact(layout.bytes) {
-        for g in 0..layout.groups {
-            let (now, later) = quads.split_at(layout.group / QUAD);
-            let (scales, offsets) = scales(block, layout, g);
-            let integers = &block[layout.integers_at + g * layout.integers_bytes..][..layout.integers_bytes];
-            let sums = sums(integers, layout.nibble, now, groups[0].start);
-            add(out, &sums, (&scales, &offsets), (&groups[0], layout.affine));
-            (quads, groups) = (later, &groups[1..]);
+/// Row 0 of `rows`, the only one, times the outputs of each panel. The order of sums is that of the vector tiles.
+pub(super) fn tile(panels: [&[u8]; SIDE], layout: &PanelLayout, rows: &RowTile<'_>, out: &mut Out) {
+    let words = layout.group / QUAD + GROUP_EXTRA;
+    for (panel, out) in panels.iter().zip(out[0].as_chunks_mut::<PANEL>().0) {
+        let mut groups = rows.words.chunks_exact(words);
+        for block in panel.chunks_exact(layout.bytes) {
+            for (g, x) in (0..layout.groups).zip(&mut groups) {
+                add_group(out, block, (layout, g), x);
+            }
         }
     }
 }
 
-fn add(
-    out: &mut [f32; PANEL],
-    sums: &[i32; PANEL],
-    (scales, offsets): (&[f32; PANEL], &[f32; PANEL]),
-    (group, affine): (&Group, bool),
-) {
+/// [`tile`] of weights in bfloat16.
+pub(super) fn pairs(panels: [&[u8]; SIDE], rows: &RowTile<'_>, out: &mut Out) {
+    for (panel, out) in panels.iter().zip(out[0].as_chunks_mut::<PANEL>().0) {
+        for (vector, &x) in panel.chunks_exact(PAIRS).zip(rows.words) {
+            for (out, w) in out.iter_mut().zip(vector.as_chunks::<4>().0) {
+                let w = u32::from_le_bytes(*w);
+                for shift in [16, 0] {
+                    let high = |word: u32| f32::from_bits(word << shift & 0xffff_0000);
+                    *out += high(w) * high(x);
+                }
+            }
+        }
+    }
+}
+
+fn add_group(out: &mut [f32; PANEL], block: &[u8], (layout, g): (&PanelLayout, usize), x: &[u32]) {
+    let (quads, extra) = x.split_at(layout.group / QUAD);
+    let (scale, start, sum) = (f32::from_bits(extra[0]), extra[1] as i32, f32::from_bits(extra[2]));
+    let (scales, offsets) = scales(block, layout, g);
+    let integers = &block[layout.integers_at + g * layout.integers_bytes..][..layout.integers_bytes];
+    let sums = sums(integers, layout.nibble, quads, start);
     for lane in 0..PANEL {
-        out[lane] += sums[lane] as f32 * (scales[lane] * group.scale);
-        if affine {
-            out[lane] += offsets[lane] * group.sum;
+        out[lane] += sums[lane] as f32 * (scales[lane] * scale);
+        if layout.affine {
+            out[lane] += offsets[lane] * sum;
         }
     }
 }
@@ -53,13 +65,13 @@ fn scales(block: &[u8], layout: &PanelLayout, g: usize) -> ([f32; PANEL], [f32; 
 }
 
 /// `start + Σ u·q` of each output.
-fn sums(integers: &[u8], nibble: bool, quads: &[[i8; QUAD]], start: i32) -> [i32; PANEL] {
+fn sums(integers: &[u8], nibble: bool, quads: &[u32], start: i32) -> [i32; PANEL] {
     let mut sums = [start; PANEL];
     for (n, quad) in quads.iter().enumerate() {
         let (at, shift, mask) = quad_at(n, nibble);
         for (sum, u) in sums.iter_mut().zip(integers[at..].as_chunks::<QUAD>().0) {
-            for (u, &q) in u.iter().zip(quad) {
-                *sum += i32::from(u >> shift & mask) * i32::from(q);
+            for (u, q) in u.iter().zip(quad.to_le_bytes()) {
+                *sum += i32::from(u >> shift & mask) * i32::from(q as i8);
             }
         }
     }

@@ -1,320 +1,353 @@
 //! Tiles in the vector instructions of x86-64.
 //!
-//! A tile is a panel of sixteen outputs times a few rows: each vector of weights is loaded once and multiplied with four inputs of each row.
+//! A tile is two vectors of outputs times a few rows, whose integer sums stay in registers over a group: each vector of weights is loaded once
+//! and multiplied with four inputs of each row. With AVX-512 the two vectors are two panels, with AVX2 the halves of one.
 
 #![expect(clippy::cast_ptr_alignment, reason = "these loads take any address")]
 
 use std::arch::x86_64::{
-    __m128i, __m256, __m256i, __m512, __m512i, _mm_loadl_epi64, _mm_loadu_si128, _mm256_abs_epi8, _mm256_add_epi32,
-    _mm256_and_si256, _mm256_cvtepi8_epi32, _mm256_cvtepi32_ps, _mm256_cvtepu8_epi32, _mm256_cvtph_ps, _mm256_fmadd_ps,
-    _mm256_loadu_si256, _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_mul_ps, _mm256_set1_epi8, _mm256_set1_epi16,
-    _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_ps, _mm256_sign_epi8, _mm256_srli_epi16, _mm256_storeu_ps,
-    _mm256_xor_si256, _mm512_and_si512, _mm512_cvtepi8_epi32, _mm512_cvtepi32_ps, _mm512_cvtepu8_epi32,
-    _mm512_cvtph_ps, _mm512_dpbusd_epi32, _mm512_fmadd_ps, _mm512_loadu_si512, _mm512_mul_ps, _mm512_set1_epi8,
-    _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_srli_epi16, _mm512_storeu_ps,
+    __m128i, __m256, __m256i, __m512, __m512bh, __m512i, _MM_HINT_T0, _mm_loadl_epi64, _mm_loadu_si128, _mm_prefetch,
+    _mm256_abs_epi8, _mm256_add_epi32, _mm256_and_si256, _mm256_castsi256_ps, _mm256_cvtepi8_epi32, _mm256_cvtepi32_ps,
+    _mm256_cvtepu8_epi32, _mm256_cvtph_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_madd_epi16,
+    _mm256_maddubs_epi16, _mm256_mul_ps, _mm256_set1_epi8, _mm256_set1_epi16, _mm256_set1_epi32, _mm256_set1_ps,
+    _mm256_setzero_ps, _mm256_sign_epi8, _mm256_slli_epi32, _mm256_srli_epi16, _mm256_storeu_ps, _mm256_xor_si256,
+    _mm512_and_si512, _mm512_cvtepi8_epi32, _mm512_cvtepi32_ps, _mm512_cvtepu8_epi32, _mm512_cvtph_ps,
+    _mm512_dpbf16_ps, _mm512_dpbusd_epi32, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_mul_ps,
+    _mm512_set1_epi8, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_srli_epi16, _mm512_storeu_ps,
 };
 
-use super::activations::{Activations, Group};
-use super::packed::{PANEL, PanelLayout, QUAD};
-use super::product::MOST;
+use super::activations::{GROUP_EXTRA, RowTile};
+use super::packed::{PAIRS, PANEL, PanelLayout, QUAD};
+use super::product::{Out, SIDE, TALLEST};
 
-type Out = [[f32; PANEL]; MOST];
+/// Rows up to which a tile is bound by reading the weights, so that they are asked for ahead.
+const FEW: usize = 4;
+/// How far ahead, in bytes.
+const AHEAD: usize = 2048;
 
-/// What a tile reads of the rows: the integers and groups of the first row, and how far the next row is.
-#[derive(Clone, Copy)]
-struct Rows {
-    integers: *const i8,
-    groups: *const Group,
-    inputs: usize,
-    groups_per_row: usize,
+/// Calls the tile of the height of `rows` and the kind of the weights' groups.
+macro_rules! call {
+    ($tile:ident, [$($height:literal)+], $signed:expr, $layout:expr, $rows:expr, $arguments:tt) => {
+        match $rows.height {
+            $($height => call!(@ $tile, $height, $signed, $layout, $arguments),)+
+            _ => unreachable!("invariant: rows stand in tiles that the path knows"),
+        }
+    };
+    (@ $tile:ident, $height:literal, $signed:expr, $layout:expr, $arguments:tt) => {
+        match ($layout.nibble, $layout.affine, $layout.group / QUAD) {
+            (true, false, 8) => call!(# $tile::<$height, true, false, false, 8>, $arguments),
+            (true, true, 8) => call!(# $tile::<$height, true, true, false, 8>, $arguments),
+            (true, false, _) => call!(# $tile::<$height, true, false, false, 4>, $arguments),
+            (true, true, _) => call!(# $tile::<$height, true, true, false, 4>, $arguments),
+            (false, true, _) => call!(# $tile::<$height, false, true, false, 8>, $arguments),
+            (false, false, 8) if $signed => call!(# $tile::<$height, false, false, true, 8>, $arguments),
+            (false, false, 8) => call!(# $tile::<$height, false, false, false, 8>, $arguments),
+            (false, false, _) => call!(# $tile::<$height, false, false, false, 4>, $arguments),
+        }
+    };
+    (# $tile:expr, ($columns:expr, $layout:expr, $x:expr, $out:expr)) => { $tile($columns, $layout, $x, $out) };
 }
 
-impl Rows {
-    fn new(x: &Activations, row: usize) -> Self {
-        Self {
-            integers: x.integers[row * x.inputs..].as_ptr(),
-            groups: x.groups[row * x.groups_per_row..].as_ptr(),
-            inputs: x.inputs,
-            groups_per_row: x.groups_per_row,
+/// Defines a tile over vectors of `lanes` outputs. A macro, because the sums stay in registers only where nothing takes their address, and a
+/// function of certain instructions is not always inlined.
+///
+/// Of the weights, `load` takes a vector of integers, `halves` half-precision numbers, `signed` and `unsigned` bytes; `dot` adds the products of four
+/// bytes in each lane to its sum.
+macro_rules! tile {
+    ($name:ident, $scales:ident, $features:literal, $lanes:literal, $integers:ident, $floats:ident, $load:expr, $and:ident, $shift:ident, $low:ident,
+     $spread:ident, $spread_float:ident, $load_floats:ident, $store_floats:ident, $to_floats:ident, $mul:ident, $fma:ident,
+     $halves:expr, $signed:expr, $unsigned:expr, $dot:expr) => {
+        /// Scale and offset of each output in group `g` of the block at `start`, from `lane` on.
+        ///
+        /// # Safety
+        /// The processor has the instructions; the block has the parts that `layout` says.
+        #[target_feature(enable = $features)]
+        #[inline]
+        unsafe fn $scales<const AFFINE: bool>(
+            start: *const u8,
+            layout: &PanelLayout,
+            g: usize,
+            lane: usize,
+        ) -> ($floats, $floats) {
+            // SAFETY: the caller's promise.
+            unsafe {
+                let factors = start.add(layout.factors_at + g * layout.factors_bytes + lane);
+                let mut scale: $floats = $halves(start.add(lane * 2));
+                let mut offset = if AFFINE { $halves(start.add((PANEL + lane) * 2)) } else { scale };
+                if layout.factors {
+                    scale = $mul(scale, $to_floats($signed(factors)));
+                    if AFFINE {
+                        offset = $mul(offset, $to_floats($unsigned(factors.add(PANEL))));
+                    }
+                }
+                (scale, offset)
+            }
+        }
+
+        /// # Safety
+        /// The processor has the instructions. Each column is a whole panel of `layout`, moved to the first of its lanes; `x` is a tile of
+        /// `R` rows as wide as the panels.
+        #[target_feature(enable = $features)]
+        unsafe fn $name<
+            const R: usize,
+            const NIBBLE: bool,
+            const AFFINE: bool,
+            const SIGNED: bool,
+            const QUADS: usize,
+        >(
+            (panels, lanes): ([&[u8]; SIDE], [usize; SIDE]),
+            layout: &PanelLayout,
+            mut x: *const u32,
+            out: &mut Out,
+        ) {
+            let low = $low(15);
+            for block in (0..panels[0].len()).step_by(layout.bytes) {
+                for g in 0..layout.groups {
+                    // SAFETY: a block has the parts that its layout says; the rows have a group for each group of the panel.
+                    unsafe {
+                        let extra = x.add(QUADS * R);
+                        let (mut left, mut right) = ([$spread(0); R], [$spread(0); R]);
+                        for r in 0..R {
+                            let start = $spread(*extra.add(R + r) as i32);
+                            (left[r], right[r]) = (start, start);
+                        }
+                        let at = block + layout.integers_at + g * layout.integers_bytes;
+                        let column = |c: usize| panels[c].as_ptr().add(at + lanes[c] * QUAD);
+                        let integers = [column(0), column(1)];
+                        // Vectors of nibbles hold two quads.
+                        let quads = if NIBBLE { 2 } else { 1 };
+                        for vector in 0..QUADS / quads {
+                            let from = vector * PANEL * QUAD;
+                            if R <= FEW {
+                                for w in integers {
+                                    _mm_prefetch::<_MM_HINT_T0>(w.wrapping_add(from + AHEAD).cast());
+                                }
+                            }
+                            let w: [$integers; SIDE] = [$load(integers[0].add(from)), $load(integers[1].add(from))];
+                            for quad in 0..quads {
+                                let part = |w: $integers| match (NIBBLE, quad) {
+                                    (false, _) => w,
+                                    (true, 0) => $and(w, low),
+                                    (true, _) => $and($shift::<4>(w), low),
+                                };
+                                let w = [part(w[0]), part(w[1])];
+                                for r in 0..R {
+                                    let q = $spread(*x.add((vector * quads + quad) * R + r) as i32);
+                                    left[r] = $dot(left[r], w[0], q, SIGNED);
+                                    right[r] = $dot(right[r], w[1], q, SIGNED);
+                                }
+                            }
+                        }
+                        let mut finish = |c: usize, sums: [$integers; R]| {
+                            let start = panels[c].as_ptr().add(block);
+                            let (scale, offset) = $scales::<AFFINE>(start, layout, g, lanes[c]);
+                            for (r, sum) in sums.into_iter().enumerate() {
+                                let total = out[r].as_mut_ptr().add(c * $lanes);
+                                let factor = $mul(scale, $spread_float(f32::from_bits(*extra.add(r))));
+                                let mut sum = $fma($to_floats(sum), factor, $load_floats(total));
+                                if AFFINE {
+                                    sum = $fma(offset, $spread_float(f32::from_bits(*extra.add(2 * R + r))), sum);
+                                }
+                                $store_floats(total, sum);
+                            }
+                        };
+                        finish(0, left);
+                        finish(1, right);
+                        x = extra.add(GROUP_EXTRA * R);
+                    }
+                }
+            }
+        }
+    };
+}
+
+tile!(
+    vnni_tile,
+    vnni_scales,
+    "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni",
+    16,
+    __m512i,
+    __m512,
+    |from: *const u8| _mm512_loadu_si512(from.cast()),
+    _mm512_and_si512,
+    _mm512_srli_epi16,
+    _mm512_set1_epi8,
+    _mm512_set1_epi32,
+    _mm512_set1_ps,
+    _mm512_loadu_ps,
+    _mm512_storeu_ps,
+    _mm512_cvtepi32_ps,
+    _mm512_mul_ps,
+    _mm512_fmadd_ps,
+    |from: *const u8| _mm512_cvtph_ps(_mm256_loadu_si256(from.cast::<__m256i>())),
+    |from: *const u8| _mm512_cvtepi8_epi32(_mm_loadu_si128(from.cast::<__m128i>())),
+    |from: *const u8| _mm512_cvtepu8_epi32(_mm_loadu_si128(from.cast::<__m128i>())),
+    |sum: __m512i, w: __m512i, q: __m512i, _signed: bool| _mm512_dpbusd_epi32(sum, w, q)
+);
+
+tile!(
+    avx2_tile,
+    avx2_scales,
+    "avx2,fma,f16c",
+    8,
+    __m256i,
+    __m256,
+    |from: *const u8| _mm256_loadu_si256(from.cast::<__m256i>()),
+    _mm256_and_si256,
+    _mm256_srli_epi16,
+    _mm256_set1_epi8,
+    _mm256_set1_epi32,
+    _mm256_set1_ps,
+    _mm256_loadu_ps,
+    _mm256_storeu_ps,
+    _mm256_cvtepi32_ps,
+    _mm256_mul_ps,
+    _mm256_fmadd_ps,
+    |from: *const u8| _mm256_cvtph_ps(_mm_loadu_si128(from.cast::<__m128i>())),
+    |from: *const u8| _mm256_cvtepi8_epi32(_mm_loadl_epi64(from.cast::<__m128i>())),
+    |from: *const u8| _mm256_cvtepu8_epi32(_mm_loadl_epi64(from.cast::<__m128i>())),
+    // The products of bytes are added in pairs in 16 bits, which 255 · 127 · 2 would overflow; so where zero is 128 the weights are taken with
+    // their sign (`u − 128`): 128 · 127 · 2 fits.
+    |sum: __m256i, w: __m256i, q: __m256i, signed: bool| {
+        let (w, q) = if signed {
+            let w = _mm256_xor_si256(w, _mm256_set1_epi8(-128));
+            (_mm256_abs_epi8(w), _mm256_sign_epi8(q, w))
+        } else {
+            (w, q)
+        };
+        _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(w, q), _mm256_set1_epi16(1)))
+    }
+);
+
+/// Defines a tile of weights in bfloat16, as [`tile`] does for blocks. `dot` adds the products of a pair in each lane to its sum.
+macro_rules! pairs_tile {
+    ($name:ident, $features:literal, $lanes:literal, $load:expr, $spread:ident, $zero:ident, $store:ident, $dot:expr) => {
+        /// # Safety
+        /// The processor has the instructions. Each column is a whole panel of pairs, moved to the first of its lanes; `x` is a tile of `R` rows as
+        /// wide as the panels.
+        #[target_feature(enable = $features)]
+        unsafe fn $name<const R: usize>(columns: [*const u8; SIDE], pairs: usize, x: *const u32, out: &mut Out) {
+            let (mut left, mut right) = ([$zero(); R], [$zero(); R]);
+            for pair in 0..pairs {
+                // SAFETY: the panels and the rows have so many pairs.
+                unsafe {
+                    if R <= FEW {
+                        for w in columns {
+                            _mm_prefetch::<_MM_HINT_T0>(w.wrapping_add(pair * PAIRS + AHEAD).cast());
+                        }
+                    }
+                    let w = [$load(columns[0].add(pair * PAIRS)), $load(columns[1].add(pair * PAIRS))];
+                    for r in 0..R {
+                        let q = $spread(*x.add(pair * R + r) as i32);
+                        left[r] = $dot(left[r], w[0], q);
+                        right[r] = $dot(right[r], w[1], q);
+                    }
+                }
+            }
+            for (out, (left, right)) in out.iter_mut().zip(left.into_iter().zip(right)) {
+                // SAFETY: a row has room for both columns.
+                unsafe {
+                    $store(out.as_mut_ptr(), left);
+                    $store(out.as_mut_ptr().add($lanes), right);
+                }
+            }
+        }
+    };
+}
+
+pairs_tile!(
+    avx512_pairs_tile,
+    "avx512f,avx512bf16",
+    16,
+    |from: *const u8| _mm512_loadu_si512(from.cast()),
+    _mm512_set1_epi32,
+    _mm512_setzero_ps,
+    _mm512_storeu_ps,
+    |sum: __m512, w: __m512i, q: __m512i| {
+        // Registers of 512 bits have no invalid content.
+        let pairs = |x: __m512i| std::mem::transmute::<__m512i, __m512bh>(x);
+        _mm512_dpbf16_ps(sum, pairs(w), pairs(q))
+    }
+);
+
+pairs_tile!(
+    avx2_pairs_tile,
+    "avx2,fma",
+    8,
+    |from: *const u8| _mm256_loadu_si256(from.cast::<__m256i>()),
+    _mm256_set1_epi32,
+    _mm256_setzero_ps,
+    _mm256_storeu_ps,
+    |sum: __m256, w: __m256i, q: __m256i| {
+        let low = |x: __m256i| _mm256_castsi256_ps(_mm256_slli_epi32::<16>(x));
+        let high = |x: __m256i| _mm256_castsi256_ps(_mm256_and_si256(x, _mm256_set1_epi32(0xffff_0000_u32 as i32)));
+        _mm256_fmadd_ps(high(w), high(q), _mm256_fmadd_ps(low(w), low(q), sum))
+    }
+);
+
+/// Calls the tile of the height of `rows`.
+macro_rules! call_pairs {
+    ($tile:ident, [$($height:literal)+], $rows:expr, ($columns:expr, $pairs:expr, $out:expr)) => {
+        match $rows.height {
+            $($height => $tile::<$height>($columns, $pairs, $rows.words.as_ptr(), $out),)+
+            _ => unreachable!("invariant: rows stand in tiles that the path knows"),
+        }
+    };
+}
+
+/// Rows times panels of pairs.
+///
+/// # Safety
+/// The processor has AVX-512 with dot products of bfloat16.
+pub(super) unsafe fn avx512_pairs(panels: [&[u8]; SIDE], rows: &RowTile<'_>, out: &mut Out) {
+    let (columns, pairs) = (panels.map(<[u8]>::as_ptr), panels[0].len() / PAIRS);
+    // SAFETY: the caller has seen to the instructions; the tile has the height of the rows.
+    unsafe { call_pairs!(avx512_pairs_tile, [1 2 3 4 6 8 12], rows, (columns, pairs, out)) };
+}
+
+/// As [`avx512_pairs`], each panel in halves.
+///
+/// # Safety
+/// The processor has AVX2 and FMA.
+pub(super) unsafe fn avx2_pairs(panels: [&[u8]; SIDE], rows: &RowTile<'_>, out: &mut Out) {
+    in_halves(panels, out, |panel, both| {
+        let columns = [panel.as_ptr(), panel[PAIRS / 2..].as_ptr()];
+        // SAFETY: the caller has seen to the instructions; the tile has the height of the rows.
+        unsafe { call_pairs!(avx2_pairs_tile, [1 2 3 4], rows, (columns, panel.len() / PAIRS, both)) };
+    });
+}
+
+/// Computes one panel after the other.
+fn in_halves(panels: [&[u8]; SIDE], out: &mut Out, mut compute: impl FnMut(&[u8], &mut Out)) {
+    for (n, panel) in panels.into_iter().enumerate() {
+        let mut both: Out = [[0.0; SIDE * PANEL]; TALLEST];
+        compute(panel, &mut both);
+        for (out, both) in out.iter_mut().zip(&both) {
+            out[n * PANEL..][..PANEL].copy_from_slice(&both[..PANEL]);
         }
     }
 }
 
-/// Computes eight, four, two or one of the `left` rows from `row` on, and returns how many.
+/// Adds rows times panels to `out`.
 ///
 /// # Safety
 /// The processor has AVX-512 with VNNI.
-pub(super) unsafe fn vnni(
-    panel: &[u8],
-    layout: &PanelLayout,
-    x: &Activations,
-    (row, left): (usize, usize),
-    out: &mut Out,
-) -> usize {
-    let rows = Rows::new(x, row);
-    macro_rules! tile {
-        ($n:literal) => {
-            match (layout.nibble, layout.group) {
-                (true, 32) => vnni_tile::<$n, true, 8>(panel, layout, rows, out),
-                (true, _) => vnni_tile::<$n, true, 4>(panel, layout, rows, out),
-                (false, 32) => vnni_tile::<$n, false, 8>(panel, layout, rows, out),
-                (false, _) => vnni_tile::<$n, false, 4>(panel, layout, rows, out),
-            }
-        };
-    }
-    // SAFETY: the caller has seen to the instructions; there are as many rows as the tile takes.
+pub(super) unsafe fn vnni(panels: [&[u8]; SIDE], layout: &PanelLayout, rows: &RowTile<'_>, out: &mut Out) {
+    // SAFETY: the caller has seen to the instructions; the tile has the height of the rows.
     unsafe {
-        match left {
-            8.. => (tile!(8), 8).1,
-            4.. => (tile!(4), 4).1,
-            2.. => (tile!(2), 2).1,
-            _ => (tile!(1), 1).1,
-        }
+        let (columns, x) = ((panels, [0; SIDE]), rows.words.as_ptr());
+        call!(vnni_tile, [1 2 3 4 6 8 12], false, layout, rows, (columns, layout, x, out));
     }
 }
 
-/// # Safety
-/// The processor has AVX-512 with VNNI; there are `R` rows; `QUADS` quads are a group.
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-unsafe fn vnni_tile<const R: usize, const NIBBLE: bool, const QUADS: usize>(
-    panel: &[u8],
-    layout: &PanelLayout,
-    mut x: Rows,
-    out: &mut Out,
-) {
-    let mut totals = [_mm512_setzero_ps(); R];
-    for block in panel.chunks_exact(layout.bytes) {
-        // SAFETY: a block has the parts that its layout says; the rows have a group for each group of the panel.
-        unsafe {
-            let block = block.as_ptr();
-            let mut integers = block.add(layout.integers_at);
-            for g in 0..layout.groups {
-                let (scale, offset) = vnni_scales(block, layout, g);
-                let sums = vnni_sums::<R, NIBBLE, QUADS>(integers, x);
-                for r in 0..R {
-                    let group = &*x.groups.add(r * x.groups_per_row);
-                    let factor = _mm512_mul_ps(scale, _mm512_set1_ps(group.scale));
-                    totals[r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[r]), factor, totals[r]);
-                    if layout.affine {
-                        totals[r] = _mm512_fmadd_ps(offset, _mm512_set1_ps(group.sum), totals[r]);
-                    }
-                }
-                integers = integers.add(layout.integers_bytes);
-                x.groups = x.groups.add(1);
-                x.integers = x.integers.add(QUADS * QUAD);
-            }
-        }
-    }
-    for (out, total) in out.iter_mut().zip(totals) {
-        // SAFETY: a row of the tile has sixteen results.
-        unsafe { _mm512_storeu_ps(out.as_mut_ptr(), total) };
-    }
-}
-
-/// Scale and offset of each output in group `g`.
-///
-/// # Safety
-/// As [`vnni_tile`]; `block` has the parts that `layout` says.
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-#[inline]
-unsafe fn vnni_scales(block: *const u8, layout: &PanelLayout, g: usize) -> (__m512, __m512) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let halves = |n: usize| _mm512_cvtph_ps(_mm256_loadu_si256(block.add(n * PANEL * 2).cast::<__m256i>()));
-        let (mut scale, mut offset) = (halves(0), _mm512_setzero_ps());
-        if layout.affine {
-            offset = halves(1);
-        }
-        if layout.factors {
-            let factors = block.add(layout.factors_at + g * layout.factors_bytes);
-            let signed = _mm512_cvtepi8_epi32(_mm_loadu_si128(factors.cast::<__m128i>()));
-            scale = _mm512_mul_ps(scale, _mm512_cvtepi32_ps(signed));
-            if layout.affine {
-                let unsigned = _mm512_cvtepu8_epi32(_mm_loadu_si128(factors.add(PANEL).cast::<__m128i>()));
-                offset = _mm512_mul_ps(offset, _mm512_cvtepi32_ps(unsigned));
-            }
-        }
-        (scale, offset)
-    }
-}
-
-/// `start + Σ u·q` of each output and row.
-///
-/// # Safety
-/// As [`vnni_tile`]; `integers` are those of a group.
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-#[inline]
-unsafe fn vnni_sums<const R: usize, const NIBBLE: bool, const QUADS: usize>(
-    integers: *const u8,
-    x: Rows,
-) -> [__m512i; R] {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let mut sums = [_mm512_set1_epi32(0); R];
-        for (r, sum) in sums.iter_mut().enumerate() {
-            *sum = _mm512_set1_epi32((*x.groups.add(r * x.groups_per_row)).start);
-        }
-        let low = _mm512_set1_epi8(15);
-        let load = |n: usize| _mm512_loadu_si512(integers.add(n * PANEL * QUAD).cast());
-        for quad in 0..QUADS {
-            let w = match (NIBBLE, quad % 2) {
-                (false, _) => load(quad),
-                (true, 0) => _mm512_and_si512(load(quad / 2), low),
-                (true, _) => _mm512_and_si512(_mm512_srli_epi16::<4>(load(quad / 2)), low),
-            };
-            for (r, sum) in sums.iter_mut().enumerate() {
-                let q = x.integers.add(r * x.inputs + quad * QUAD).cast::<i32>().read_unaligned();
-                *sum = _mm512_dpbusd_epi32(*sum, w, _mm512_set1_epi32(q));
-            }
-        }
-        sums
-    }
-}
-
-/// Computes four, two or one of the `left` rows from `row` on, and returns how many.
+/// As [`vnni`], each panel in halves.
 ///
 /// # Safety
 /// The processor has AVX2, FMA and F16C.
-pub(super) unsafe fn avx2(
-    panel: &[u8],
-    layout: &PanelLayout,
-    x: &Activations,
-    (row, left): (usize, usize),
-    out: &mut Out,
-) -> usize {
-    let rows = Rows::new(x, row);
-    // SAFETY: the caller has seen to the instructions; there are as many rows as the tile takes.
-    unsafe {
-        match left {
-            4.. => (avx2_halves::<4>(panel, layout, rows, out), 4).1,
-            2.. => (avx2_halves::<2>(panel, layout, rows, out), 2).1,
-            _ => (avx2_halves::<1>(panel, layout, rows, out), 1).1,
-        }
-    }
-}
-
-/// Both halves of a panel, eight outputs each.
-///
-/// # Safety
-/// As [`avx2_tile`].
-#[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn avx2_halves<const R: usize>(panel: &[u8], layout: &PanelLayout, x: Rows, out: &mut Out) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        for half in 0..2 {
-            if layout.nibble {
-                avx2_tile::<R, true>(panel, layout, x, (half, out));
-            } else {
-                avx2_tile::<R, false>(panel, layout, x, (half, out));
-            }
-        }
-    }
-}
-
-/// # Safety
-/// The processor has AVX2, FMA and F16C; there are `R` rows.
-#[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn avx2_tile<const R: usize, const NIBBLE: bool>(
-    panel: &[u8],
-    layout: &PanelLayout,
-    mut x: Rows,
-    (half, out): (usize, &mut Out),
-) {
-    let mut totals = [_mm256_setzero_ps(); R];
-    for block in panel.chunks_exact(layout.bytes) {
-        // SAFETY: a block has the parts that its layout says; the rows have a group for each group of the panel.
-        unsafe {
-            let block = block.as_ptr();
-            let mut integers = block.add(layout.integers_at + half * 32);
-            for g in 0..layout.groups {
-                let (scale, offset) = avx2_scales(block, layout, (g, half));
-                let sums = avx2_sums::<R, NIBBLE>(integers, x, layout);
-                for r in 0..R {
-                    let group = &*x.groups.add(r * x.groups_per_row);
-                    let factor = _mm256_mul_ps(scale, _mm256_set1_ps(group.scale));
-                    totals[r] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums[r]), factor, totals[r]);
-                    if layout.affine {
-                        totals[r] = _mm256_fmadd_ps(offset, _mm256_set1_ps(group.sum), totals[r]);
-                    }
-                }
-                integers = integers.add(layout.integers_bytes);
-                x.groups = x.groups.add(1);
-                x.integers = x.integers.add(layout.group);
-            }
-        }
-    }
-    for (out, total) in out.iter_mut().zip(totals) {
-        // SAFETY: half a row of the tile has eight results.
-        unsafe { _mm256_storeu_ps(out[half * 8..].as_mut_ptr(), total) };
-    }
-}
-
-/// Scale and offset of each of eight outputs in group `g`.
-///
-/// # Safety
-/// As [`avx2_tile`]; `block` has the parts that `layout` says.
-#[target_feature(enable = "avx2,fma,f16c")]
-#[inline]
-unsafe fn avx2_scales(block: *const u8, layout: &PanelLayout, (g, half): (usize, usize)) -> (__m256, __m256) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let halves =
-            |n: usize| _mm256_cvtph_ps(_mm_loadu_si128(block.add(n * PANEL * 2 + half * 16).cast::<__m128i>()));
-        let (mut scale, mut offset) = (halves(0), _mm256_setzero_ps());
-        if layout.affine {
-            offset = halves(1);
-        }
-        if layout.factors {
-            let factors = block.add(layout.factors_at + g * layout.factors_bytes + half * 8);
-            let signed = _mm256_cvtepi8_epi32(_mm_loadl_epi64(factors.cast::<__m128i>()));
-            scale = _mm256_mul_ps(scale, _mm256_cvtepi32_ps(signed));
-            if layout.affine {
-                let unsigned = _mm256_cvtepu8_epi32(_mm_loadl_epi64(factors.add(PANEL).cast::<__m128i>()));
-                offset = _mm256_mul_ps(offset, _mm256_cvtepi32_ps(unsigned));
-            }
-        }
-        (scale, offset)
-    }
-}
-
-/// `start + Σ u·q` of each output and row.
-///
-/// The products of bytes are added in pairs in 16 bits, which 255 · 127 · 2 would overflow; so where zero is 128 the weights are taken with their
-/// sign (`u − 128`, and no start): 128 · 127 · 2 fits.
-///
-/// # Safety
-/// As [`avx2_tile`]; `integers` are those of a group.
-#[target_feature(enable = "avx2,fma,f16c")]
-#[inline]
-unsafe fn avx2_sums<const R: usize, const NIBBLE: bool>(
-    integers: *const u8,
-    x: Rows,
-    layout: &PanelLayout,
-) -> [__m256i; R] {
-    let signed = layout.zero == 128;
-    let (low, ones, flip) = (_mm256_set1_epi8(15), _mm256_set1_epi16(1), _mm256_set1_epi8(-128));
-    // SAFETY: the caller's promise.
-    unsafe {
-        let mut sums = [_mm256_set1_epi32(0); R];
-        for (r, sum) in sums.iter_mut().enumerate() {
-            let start = if signed { 0 } else { (*x.groups.add(r * x.groups_per_row)).start };
-            *sum = _mm256_set1_epi32(start);
-        }
-        let load = |n: usize| _mm256_loadu_si256(integers.add(n * PANEL * QUAD).cast::<__m256i>());
-        for quad in 0..layout.group / QUAD {
-            let w = match (NIBBLE, quad % 2) {
-                (false, _) => load(quad),
-                (true, 0) => _mm256_and_si256(load(quad / 2), low),
-                (true, _) => _mm256_and_si256(_mm256_srli_epi16::<4>(load(quad / 2)), low),
-            };
-            let w = if signed { _mm256_xor_si256(w, flip) } else { w };
-            for (r, sum) in sums.iter_mut().enumerate() {
-                let q = x.integers.add(r * x.inputs + quad * QUAD).cast::<i32>().read_unaligned();
-                let q = _mm256_set1_epi32(q);
-                let (w, q) = if signed { (_mm256_abs_epi8(w), _mm256_sign_epi8(q, w)) } else { (w, q) };
-                *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(_mm256_maddubs_epi16(w, q), ones));
-            }
-        }
-        sums
-    }
+pub(super) unsafe fn avx2(panels: [&[u8]; SIDE], layout: &PanelLayout, rows: &RowTile<'_>, out: &mut Out) {
+    in_halves(panels, out, |panel, both| {
+        let (columns, x) = (([panel; SIDE], [0, PANEL / SIDE]), rows.words.as_ptr());
+        // SAFETY: the caller has seen to the instructions; the tile has the height of the rows.
+        unsafe { call!(avx2_tile, [1 2 3 4], layout.zero == 128, layout, rows, (columns, layout, x, both)) };
+    });
 }

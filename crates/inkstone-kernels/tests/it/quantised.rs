@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use inkstone_kernels::LinearShape;
-use inkstone_kernels::quantised::{BlockFormat, Packed, dequantise, quantise, quantised_linear};
+use inkstone_kernels::quantised::{BlockFormat, Packed, dequantise, quantise, quantised_linear, quantised_linears};
 use inkstone_kernels::reference;
 
 use crate::numbers;
@@ -96,6 +96,41 @@ fn exact_rows(rows: usize, inputs: usize) -> Vec<f32> {
     let mut x: Vec<f32> = numbers(7, rows * inputs).iter().map(|x| (x * 127.0).round() / 64.0).collect();
     x.chunks_exact_mut(32).for_each(|block| block[5] = 127.0 / 64.0);
     x
+}
+
+#[test]
+fn bfloat16_is_multiplied_as_it_is() {
+    for (rows, outputs, inputs) in [(1, 40, 512), (5, 16, 34), (27, 37, 96)] {
+        let halves = |seed, n| numbers(seed, n).iter().map(|&x| half::bf16::from_f32(x)).collect::<Vec<_>>();
+        let (x, w) = (halves(1, rows * inputs), halves(2, outputs * inputs));
+        let bytes: Vec<u8> = w.iter().flat_map(|w| w.to_le_bytes()).collect();
+        let [x, w] = [x, w].map(|halves| halves.iter().map(|x| x.to_f32()).collect::<Vec<f32>>());
+        let packed = Packed::bf16(&bytes, [outputs, inputs]).unwrap();
+        assert!(packed.values() == w && packed.row_norms()[7] - norm(&w[7 * inputs..8 * inputs]) < 1e-5);
+        let mut y = vec![9.0; rows * outputs];
+        quantised_linear(&mut y, &x, &packed, rows);
+        crate::close(&y, &reference::linear(&x, &w, LinearShape { rows, inputs, outputs }), 1e-5);
+        for row in 0..rows {
+            let mut alone = vec![9.0; outputs];
+            quantised_linear(&mut alone, &x[row * inputs..(row + 1) * inputs], &packed, 1);
+            assert!(alone == y[row * outputs..(row + 1) * outputs], "row {row} depends on the others");
+        }
+    }
+    assert!(Packed::bf16(&[0; 6], [1, 3]).is_none());
+}
+
+#[test]
+fn several_weights_at_once_give_what_each_gives() {
+    let formats = [BlockFormat::Q4_0, BlockFormat::Q8_0, BlockFormat::Q6_K, BlockFormat::Q6_K, BlockFormat::Q4_K];
+    let packed = formats.map(|format| Packed::new(format, &some_blocks(format, [37, 512]), [37, 512]));
+    let x = numbers(4, 13 * 512);
+    let (mut all, mut one) = (vec![vec![9.0; 13 * 37]; 5], vec![9.0; 13 * 37]);
+    let mut ys: Vec<&mut [f32]> = all.iter_mut().map(Vec::as_mut_slice).collect();
+    quantised_linears(&mut ys, &x, &packed.each_ref(), 13);
+    for (w, y) in packed.iter().zip(&all) {
+        quantised_linear(&mut one, &x, w, 13);
+        assert!(&one == y);
+    }
 }
 
 fn norm(row: &[f32]) -> f32 {

@@ -38,7 +38,7 @@ pub use conv1d::conv1d;
 pub use gelu::gelu;
 pub use layer_norm::layer_norm;
 pub use linear_cross_entropy::linear_cross_entropy;
-pub use quantised::quantised_linear;
+pub use quantised::{quantised_linear, quantised_linears};
 pub use swiglu_linear::swiglu_linear;
 pub use token_losses::token_losses;
 

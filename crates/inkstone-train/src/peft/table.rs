@@ -166,7 +166,7 @@ impl Adapter {
     }
 
     /// The model that `config` describes with this adapter around it, which alone is trained.
-    fn around(
+    pub fn around(
         &self,
         config: &Value,
         weights: &mut dyn Weights,

@@ -65,7 +65,16 @@ pub(crate) struct BenchModel {
     /// Tokens (default: 128 to decode, 512 of a prompt)
     #[arg(long, value_name = "N")]
     pub(crate) tokens: Option<usize>,
-    /// Times; the median counts
+    /// To decode with tokens guessed ahead, beside plain decoding: `lookup`, or a smaller model of the same tokenizer
+    #[arg(long, value_name = "MODEL", requires = "text")]
+    pub(crate) draft: Option<String>,
+    /// A UTF-8 text to go on from (with --draft)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) text: Option<PathBuf>,
+    /// Tokens that are guessed at a time (with --draft)
+    #[arg(long, default_value_t = 4, value_name = "N")]
+    pub(crate) guesses: usize,
+    /// Times; the median counts (0: only the first token)
     #[arg(long, default_value_t = 3, value_name = "N")]
     pub(crate) turns: usize,
     /// For machines

@@ -10,6 +10,12 @@ pub(crate) struct Serve {
     /// A model folder, recipe/stage, or the beginning of an id (may be repeated); NAME=MODEL gives it another name
     #[arg(short, long = "model", value_name = "MODEL", required = true)]
     pub(crate) models: Vec<String>,
+    /// The first model with this PEFT adapter around it, under this name; the weights are shared (may be repeated)
+    #[arg(long = "adapter", value_name = "NAME=DIR")]
+    pub(crate) adapters: Vec<String>,
+    /// A smaller model of the same tokenizer, which guesses the first model's tokens ahead; answers do not depend on it
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) draft_model: Option<String>,
     /// Address to listen on; beyond 127.0.0.1 a key is needed
     #[arg(long, default_value = "127.0.0.1")]
     pub(crate) host: IpAddr,

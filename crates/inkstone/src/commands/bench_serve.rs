@@ -22,6 +22,8 @@ struct Answer {
     first: f64,
     seconds: f64,
     tokens: usize,
+    /// Tokens of the prompt, and those that were computed before.
+    prompt: (usize, usize),
     text: String,
 }
 
@@ -57,8 +59,10 @@ fn report(args: &BenchServe, answers: &[Answer], seconds: f64, printer: &Printer
     let own = |answer: &Answer| (answer.tokens.max(2) - 1) as f64 / (answer.seconds - answer.first).max(1e-9);
     let each = answers.iter().map(own).sum::<f64>() / answers.len().max(1) as f64;
     let bytes: usize = answers.iter().map(|answer| answer.text.len()).sum();
+    let prompt: usize = answers.iter().map(|answer| answer.prompt.0).sum();
+    let computed = prompt - answers.iter().map(|answer| answer.prompt.1).sum::<usize>().min(prompt);
     let report = json!({
-        "tokens_per_second": tokens as f64 / seconds, "tokens_per_second_each": each, "tokens": tokens, "bytes": bytes,
+        "prompt_tokens": prompt, "prompt_tokens_computed": computed, "tokens_per_second": tokens as f64 / seconds, "tokens_per_second_each": each, "tokens": tokens, "bytes": bytes,
         "seconds": seconds, "requests": answers.len(), "streams": args.streams,
         "first_token_seconds": share(0.5), "first_token_seconds_p95": share(0.95),
     });
@@ -78,7 +82,18 @@ fn report(args: &BenchServe, answers: &[Answer], seconds: f64, printer: &Printer
         milliseconds(0.95)
     ))?;
     printer.data(&format!("{tokens} tokens in {} answers, {seconds:.1} s", answers.len()))?;
+    printer.data(&format!("{computed} of {prompt} tokens of prompts computed, the others shared"))?;
     Ok(ExitCode::SUCCESS)
+}
+
+impl Answer {
+    /// Takes note of a chunk's numbers of tokens, where it has them.
+    fn count(&mut self, usage: &Value) {
+        let number = |value: &Value, before: usize| value.as_u64().map_or(before, |n| n as usize);
+        self.tokens = number(&usage["completion_tokens"], self.tokens);
+        let cached = &usage["prompt_tokens_details"]["cached_tokens"];
+        self.prompt = (number(&usage["prompt_tokens"], self.prompt.0), number(cached, self.prompt.1));
+    }
 }
 
 /// The prompt of request `n`: the shared beginning, then words of its own.
@@ -106,7 +121,7 @@ fn ask(args: &BenchServe, n: usize) -> anyhow::Result<Answer> {
             "is it a server of OpenAI's API, and is --model one of its models?",
         ));
     }
-    let mut answer = Answer { first: f64::NAN, seconds: 0.0, tokens: 0, text: String::new() };
+    let mut answer = Answer { first: f64::NAN, seconds: 0.0, tokens: 0, prompt: (0, 0), text: String::new() };
     let mut pieces = 0;
     for line in lines {
         let line = line?;
@@ -122,7 +137,7 @@ fn ask(args: &BenchServe, n: usize) -> anyhow::Result<Answer> {
             pieces += 1;
             answer.text.push_str(text);
         }
-        answer.tokens = chunk["usage"]["completion_tokens"].as_u64().map_or(answer.tokens, |n| n as usize);
+        answer.count(&chunk["usage"]);
     }
     answer.seconds = begin.elapsed().as_secs_f64();
     answer.tokens = answer.tokens.max(pieces);

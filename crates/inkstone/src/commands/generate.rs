@@ -6,9 +6,12 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use inkstone_engine::{Beams, beam_search};
+use inkstone_models::Kind;
 use serde_json::json;
 
 use crate::cli::Generate;
+use crate::hint::hinted;
 use crate::model::{self, GoesOn, Speaker};
 use crate::printer::Printer;
 
@@ -17,9 +20,43 @@ pub(crate) fn generate(args: &Generate, runs: &Path, printer: &Printer) -> anyho
         return super::ngram::generate_folder(&folder, args, printer);
     }
     match model::classic(&args.model, runs)? {
+        Some(_) if args.beams.is_some() => Err(hinted("beams need a transformer", "leave --beams out")),
         Some(speaker) => go_on(&speaker, args, printer),
-        None => go_on(&model::load(&args.model, &args.adapters, runs)?, args, printer),
+        None => {
+            let speaker = model::load(&args.model, &args.adapters, runs)?;
+            match args.beams {
+                Some(beams) => search(&speaker, usize::from(beams), args, printer),
+                None => go_on(&speaker, args, printer),
+            }
+        }
     }
+}
+
+/// The likeliest answers.
+fn search(speaker: &Speaker, beams: usize, args: &Generate, printer: &Printer) -> anyhow::Result<ExitCode> {
+    let mut prompt = speaker.tokenizer.encode(&args.prompt)?;
+    if speaker.model.kind() == Kind::EncoderDecoder {
+        prompt.extend(speaker.tokenizer.eos());
+    } else if prompt.is_empty() {
+        prompt.extend(speaker.tokenizer.bos());
+    }
+    let how = Beams {
+        beams,
+        max_new_tokens: args.sampling.max_new_tokens,
+        length_penalty: args.length_penalty,
+        stop_ids: speaker.defaults().stop_ids,
+    };
+    let found = beam_search(&speaker.model, &prompt, &how)?;
+    let texts: Vec<String> = found.iter().map(|one| speaker.tokenizer.decode(&one.tokens)).collect::<Result<_, _>>()?;
+    if args.json {
+        let answers = found.iter().zip(&texts);
+        let answers = answers.map(|(one, text)| json!({ "text": text, "ids": one.tokens, "score": one.score }));
+        printer.json(&json!({ "prompt": args.prompt, "answers": answers.collect::<Vec<_>>() }))?;
+    } else if let Some(best) = texts.first() {
+        let begin = if speaker.model.kind() == Kind::EncoderDecoder { "" } else { &args.prompt };
+        printer.data(&without_escapes(&format!("{begin}{best}")))?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn go_on<M: GoesOn>(speaker: &Speaker<M>, args: &Generate, printer: &Printer) -> anyhow::Result<ExitCode> {

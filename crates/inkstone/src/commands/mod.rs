@@ -1,6 +1,7 @@
 //! One function per verb.
 
 mod bench;
+mod bench_drafts;
 mod bench_model;
 mod bench_recurrent;
 mod bench_serve;

@@ -152,7 +152,7 @@ fn compare(args: &Quantize, source: &Source, output: &Path, printer: &Printer) -
         None => None,
     };
     let size: u64 = source.folder.tensors().map(|(_, tensor)| tensor.bytes.len() as u64).sum();
-    let row = |name: &str, bytes: u64, model: &Model| json!({"name": name, "bytes": bytes, "tokens_per_second": decode_rate(model, DECODED)});
+    let row = |name: &str, bytes: u64, model: &Model| json!({"name": name, "bytes": bytes, "tokens_per_second": decode_rate(model, DECODED).ok()});
     let mut rows = vec![row("original", size, &before), row(&args.to, std::fs::metadata(output)?.len(), &after)];
     if let Some(judged) = judgement {
         for (row, loss) in rows.iter_mut().zip([judged.loss_before, judged.loss_after]) {

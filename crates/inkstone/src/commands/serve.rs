@@ -2,26 +2,35 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use inkstone_engine::{CachePrecision, Limits};
 use inkstone_server::{KeyLimits, Keys, Loaded, ServerError, Settings};
 
-use crate::cli::Adapters;
 use crate::cli::serve::{self, Serve};
 use crate::hint::hinted;
-use crate::model;
+use crate::model::{self, Speaker};
 use crate::printer::Printer;
 
 pub(crate) fn serve(args: &Serve, runs: &Path, printer: &Printer) -> anyhow::Result<ExitCode> {
     log_to_stderr(args.log_json);
     let settings = settings(args)?;
     let scheme = if args.tls_cert.is_some() { "https" } else { "http" };
-    let models = named(&args.models, runs)?;
-    let runs = runs.to_owned();
-    let load = move || models.into_iter().map(|(name, reference)| load_one(name, &reference, &runs)).collect();
+    let (models, adapters) = (named(&args.models, runs), adapters(&args.adapters)?);
+    expect_apart(models.iter().chain(&adapters).map(|(name, _)| name))?;
+    let (runs, draft) = (runs.to_owned(), args.draft_model.clone());
+    let load = move || {
+        let mut loaded = Vec::new();
+        for (n, (name, reference)) in models.iter().enumerate() {
+            loaded.extend(load_one(name, reference, if n == 0 { &adapters } else { &[] }, &runs)?);
+        }
+        if let (Some(reference), Some(first)) = (&draft, loaded.first_mut()) {
+            first.draft = Some(model::load_draft(reference, &first.model, &runs)?);
+        }
+        Ok::<_, anyhow::Error>(loaded)
+    };
     let listening = |address: SocketAddr| printer.talk(&format!("listening on {scheme}://{address}"));
     let (told, stop) = tokio::sync::oneshot::channel();
     let told = std::sync::Mutex::new(Some(told));
@@ -70,23 +79,41 @@ fn settings(args: &Serve) -> Result<Settings, ServerError> {
 }
 
 /// Names and references of models, each written `NAME=MODEL`, or as a reference that is its name, too.
-fn named(models: &[String], runs: &Path) -> anyhow::Result<Vec<(String, String)>> {
+fn named(models: &[String], runs: &Path) -> Vec<(String, String)> {
     let named = |text: &String| match text.split_once('=') {
         Some((name, reference)) if !Path::new(text).exists() => (name.to_owned(), reference.to_owned()),
         _ => (name_of(text, runs), text.clone()),
     };
-    let models: Vec<(String, String)> = models.iter().map(named).collect();
-    let mut names = BTreeSet::new();
-    match models.iter().find(|(name, _)| !names.insert(name)) {
-        Some((name, _)) => Err(hinted(format!("two models are called {name}"), "name them apart: -m NAME=MODEL")),
-        None => Ok(models),
+    models.iter().map(named).collect()
+}
+
+/// Names and folders of adapters, each written `NAME=DIR`.
+fn adapters(adapters: &[String]) -> anyhow::Result<Vec<(String, String)>> {
+    let named = |text: &String| {
+        let named = text.split_once('=').map(|(name, folder)| (name.to_owned(), folder.to_owned()));
+        named.ok_or_else(|| hinted(format!("--adapter {text}: no name"), "name it: --adapter NAME=DIR"))
+    };
+    adapters.iter().map(named).collect()
+}
+
+fn expect_apart<'a>(mut names: impl Iterator<Item = &'a String>) -> anyhow::Result<()> {
+    let mut known = BTreeSet::new();
+    match names.find(|&name| !known.insert(name)) {
+        Some(name) => Err(hinted(format!("two models are called {name}"), "name them apart: -m NAME=MODEL")),
+        None => Ok(()),
     }
 }
 
-fn load_one(name: String, reference: &str, runs: &Path) -> anyhow::Result<Loaded> {
-    let speaker = model::load(reference, &Adapters::default(), runs)?;
-    let defaults = speaker.defaults();
-    Ok(Loaded { name, model: speaker.model, tokenizer: speaker.tokenizer, defaults })
+/// A model, and the same with adapters around it.
+fn load_one(name: &str, reference: &str, adapters: &[(String, String)], runs: &Path) -> anyhow::Result<Vec<Loaded>> {
+    let folders: Vec<PathBuf> = adapters.iter().map(|(_, folder)| folder.into()).collect();
+    let speakers = model::load_shared(reference, &folders, runs)?;
+    let names = std::iter::once(name).chain(adapters.iter().map(|(name, _)| name.as_str()));
+    let loaded = |(name, speaker): (&str, Speaker)| {
+        let defaults = speaker.defaults();
+        Loaded { name: name.to_owned(), model: speaker.model, tokenizer: speaker.tokenizer, defaults, draft: None }
+    };
+    Ok(names.zip(speakers).map(loaded).collect())
 }
 
 /// A model below the folder of runs is called by recipe and stage; any other one by its folder.

@@ -171,6 +171,120 @@ fn who_goes_away_leaves_nothing_behind() {
     }
 }
 
+/// Bodies of every route, to be damaged.
+fn bodies() -> Vec<(&'static str, Value)> {
+    let messages = json!([{ "role": "user", "content": [{ "type": "text", "text": "Who?" }] }]);
+    let tools = json!([{ "type": "function", "function": { "name": "f", "parameters": { "type": "object" } } }]);
+    let bias = json!({ "5": -3.5 });
+    vec![
+        (
+            "/v1/chat/completions",
+            json!({ "messages": messages, "max_tokens": 3, "tools": tools, "stop": ["a", "b"], "top_logprobs": 2, "logprobs": true }),
+        ),
+        (
+            "/v1/completions",
+            json!({ "prompt": [[1, 2], [3]], "max_tokens": 2, "echo": true, "logprobs": 1, "logit_bias": bias }),
+        ),
+        ("/v1/embeddings", json!({ "input": ["one", "two"], "encoding_format": "base64" })),
+        ("/v1/responses", json!({ "input": "Who?", "max_output_tokens": 3, "instructions": "Be brief." })),
+        (
+            "/v1/messages",
+            json!({ "messages": [{ "role": "user", "content": "Who?" }], "max_tokens": 3, "system": "Be brief." }),
+        ),
+        ("/tokenize", json!({ "prompt": "砚 and ink", "add_special_tokens": false })),
+        ("/detokenize", json!({ "tokens": [5, 6, 7] })),
+    ]
+}
+
+#[test]
+fn damaged_bodies_are_answered_or_refused_and_nothing_breaks() {
+    let place = Place::trained();
+    let served = Served::start(&place, &[]);
+    let mut draw = 7_u64;
+    let mut below = |n: usize| {
+        draw = draw.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (draw >> 33) as usize % n.max(1)
+    };
+    let pieces = [
+        "null",
+        "-1",
+        "1e999",
+        "[]",
+        "{}",
+        "\"\"",
+        "true",
+        "99999999999999999999",
+        "\"\\ud800\"",
+        ",",
+        "}",
+        "[[[[[[[[",
+    ];
+    for (path, body) in bodies().iter().cycle().take(280) {
+        let mut text = body.to_string();
+        for _ in 0..=below(2) {
+            let places: Vec<usize> = text.char_indices().map(|(at, _)| at).collect();
+            let (from, to) = (places[below(places.len())], places[below(places.len())]);
+            let (from, to) = (from.min(to), from.max(to));
+            let to = places.iter().copied().filter(|&at| at <= from + 12).fold(from, usize::max).min(to);
+            text.replace_range(from..to, pieces[below(pieces.len())]);
+        }
+        let text: String = text.chars().filter(|c| c.is_ascii() || c.is_alphanumeric()).collect();
+        let (status, _, answer) = served.ask(path, "", &text);
+        assert!(status < 500, "{path} {text}: {status} {answer}");
+    }
+    assert_eq!(served.ask("/health", "", "").0, 200);
+    assert_eq!(served.metric("inkstone_blocks_held"), 0.0);
+}
+
+#[test]
+fn pages_of_other_origins_are_let_in_only_when_asked() {
+    let place = Place::trained();
+    let theirs = "Origin: https://notes.example\r\n";
+    let closed = Served::start(&place, &[]);
+    let (_, head, _) = closed.ask("/v1/models", theirs, "");
+    assert!(!head.contains("access-control-allow-origin"), "{head}");
+    let open = Served::start(&place, &["--cors", "https://notes.example"]);
+    let (status, head, _) = open.ask("/v1/models", theirs, "");
+    assert_eq!(status, 200);
+    assert!(head.contains("access-control-allow-origin: https://notes.example"), "{head}");
+    let (_, head, _) = open.ask("/v1/models", "Origin: https://other.example\r\n", "");
+    assert!(!head.contains("access-control-allow-origin"), "{head}");
+    let mut stream = open.connect();
+    let asked =
+        "Access-Control-Request-Method: POST\r\nAccess-Control-Request-Headers: authorization, content-type\r\n";
+    let preflight =
+        format!("OPTIONS /v1/chat/completions HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{theirs}{asked}\r\n");
+    stream.write_all(preflight.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let answer = answer.to_lowercase();
+    assert!(answer.starts_with("http/1.1 2") && answer.contains("access-control-allow-headers"), "{answer}");
+}
+
+#[test]
+fn with_a_certificate_nothing_goes_in_the_clear() {
+    if std::process::Command::new("curl").arg("--version").output().is_err() {
+        println!("skipped: no curl");
+        return;
+    }
+    let place = Place::trained();
+    let tls = |name: &str| format!("{}/../../fixtures/tls/{name}", env!("CARGO_MANIFEST_DIR"));
+    let (cert, key) = (tls("cert.pem"), tls("key.pem"));
+    let served = Served::start(&place, &["--tls-cert", &cert, "--tls-key", &key]);
+    let url = format!("https://{}/health", served.address);
+    let asked =
+        |arguments: &[&str]| std::process::Command::new("curl").args(["-s", &url]).args(arguments).output().unwrap();
+    let trusted = asked(&["--cacert", &cert]);
+    assert!(trusted.status.success(), "{trusted:?}");
+    assert!(!asked(&[]).status.success(), "an unknown certificate was taken");
+    let mut stream = served.connect();
+    stream.write_all(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    assert!(!answer.windows(4).any(|bytes| bytes == b"HTTP"), "answered in the clear");
+    place.fails(&["serve", "-m", "tiny/model", "--tls-cert", &key, "--tls-key", &cert], &["no items found", "PEM"]);
+}
+
 #[test]
 fn keys_limits_and_the_way_down() {
     let place = Place::trained();

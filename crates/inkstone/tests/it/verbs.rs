@@ -102,3 +102,30 @@ fn the_number_of_threads_does_not_change_a_byte() {
     });
     assert_eq!(ids[0], ids[1]);
 }
+
+#[test]
+fn a_model_becomes_a_file_of_blocks_and_a_folder_again() {
+    let place = Place::trained();
+    place.write("text.txt", "The baker lives at the mill. The smith lives by the river.\n".repeat(40));
+    let arguments = ["quantize", "tiny/model", "--to", "q8_0", "-o", "q8.gguf", "--text", "text.txt", "--json"];
+    let table = place.json(&arguments);
+    assert!(table.to_string().contains("perplexity"), "{table}");
+    let say = |model: &str| {
+        place
+            .ok(&["generate", "-m", model, "--temperature", "0", "--max-new-tokens", "8", "--json", "--prompt", "The"])
+            .0
+    };
+    assert!(say("q8.gguf").contains("\"ids\""));
+    place.ok(&["convert", "tiny/model", "--to", "f32", "-o", "exact.gguf"]);
+    place.ok(&["convert", "exact.gguf", "-o", "again"]);
+    let ids = |text: String| serde_json::from_str::<Value>(&text).unwrap()["ids"].clone();
+    assert_eq!(ids(say("again")), ids(say("tiny/model")));
+    let bench =
+        ["bench", "decode", "-m", "q8.gguf", "--draft", "lookup", "--text", "text.txt", "--tokens", "16", "--json"];
+    let report = place.json(&bench);
+    assert_eq!(report["identical"], true, "{report}");
+    place.fails(&["quantize", "tiny/model", "--to", "q3_k"], &["q3_k", "q4_k"]);
+    place.fails(&["quantize", "tiny/model", "--method", "gptq", "-o", "x.gguf"], &["--calibrate"]);
+    place.fails(&["convert", "text.txt", "-o", "y"], &["text.txt"]);
+    assert!(!place.path("x.gguf").exists(), "something half-made was left");
+}
