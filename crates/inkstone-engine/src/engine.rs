@@ -68,13 +68,13 @@ impl Drop for Engine {
 /// What does the work, by the kind of the model.
 enum Worker<'a> {
     Decoder(Box<Scheduler<'a>>),
-    EncoderDecoder(Translator<'a>),
+    EncoderDecoder(Box<Translator<'a>>),
 }
 
 impl<'a> Worker<'a> {
     fn new(model: &'a Model, limits: Limits) -> Result<Self, EngineError> {
         Ok(match model.kind() {
-            Kind::EncoderDecoder => Self::EncoderDecoder(Translator::new(model, limits)?),
+            Kind::EncoderDecoder => Self::EncoderDecoder(Box::new(Translator::new(model, limits)?)),
             Kind::Decoder | Kind::Encoder => Self::Decoder(Box::new(Scheduler::new(model, limits)?)),
         })
     }

@@ -54,7 +54,7 @@ mod tests {
     #[test]
     fn work_is_done_beside_and_inside_other_work() {
         let sum = |n: u64| awake(move || (0..n).into_par_iter().map(|x| awake(move || x * x)).sum::<u64>());
-        let sums: Vec<u64> = (0..64).into_par_iter().map(|n| sum(n)).collect();
+        let sums: Vec<u64> = (0..64).into_par_iter().map(&sum).collect();
         assert_eq!(sums[63], (0..63).map(|x| x * x).sum());
         assert!(std::panic::catch_unwind(|| awake(|| -> u64 { panic!("inside") })).is_err());
         assert_eq!(sum(3), 5);

@@ -137,7 +137,7 @@ pub(crate) struct Run {
     /// Print the resolved recipe, with every default, and stop
     #[arg(long)]
     pub(crate) resolve: bool,
-    /// Write a trace of the kernels for chrome://tracing or Perfetto, and say where the time went
+    /// Write a trace of the kernels for Chrome or Perfetto, and say where the time went
     #[arg(long, value_name = "FILE")]
     pub(crate) profile: Option<PathBuf>,
 }
@@ -385,7 +385,7 @@ pub(crate) struct BenchTrain {
     /// Timed steps, after two that are not
     #[arg(long, default_value_t = 10, value_name = "N")]
     pub(crate) steps: usize,
-    /// Write a trace of the kernels for chrome://tracing or Perfetto, and say where the time went
+    /// Write a trace of the kernels for Chrome or Perfetto, and say where the time went
     #[arg(long, value_name = "FILE")]
     pub(crate) profile: Option<PathBuf>,
     /// For machines

@@ -199,16 +199,15 @@ pub(crate) fn load_shared(reference: &str, adapters: &[PathBuf], runs: &Path) ->
     let mut shared = Shared::default();
     let file = is_gguf(reference).then(|| GgufModel::open(Path::new(reference))).transpose().with_context(loading)?;
     let folder = if file.is_some() { PathBuf::from(reference) } else { folder(reference, runs)? };
-    let base = match &file {
-        Some(file) => file.load_shared(&mut shared, &device).with_context(loading)?,
-        None => {
-            let folder = ModelFolder::open(&folder).with_context(loading)?;
-            let mut read = Read::new(&folder);
-            let base = Model::build(folder.config(), &mut shared.recording(&mut read), precision, &device);
-            let base = base.with_context(loading)?;
-            read.finish().with_context(loading)?;
-            base
-        }
+    let base = if let Some(file) = &file {
+        file.load_shared(&mut shared, &device).with_context(loading)?
+    } else {
+        let folder = ModelFolder::open(&folder).with_context(loading)?;
+        let mut read = Read::new(&folder);
+        let base = Model::build(folder.config(), &mut shared.recording(&mut read), precision, &device);
+        let base = base.with_context(loading)?;
+        read.finish().with_context(loading)?;
+        base
     };
     let around = |path: &PathBuf| {
         let adapter = Adapter::open(path)?;

@@ -64,6 +64,6 @@ fn a_source_is_checked_and_can_be_given_up() {
     let request = ear.request(&[1, 2], sampling);
     request.cancel.cancel();
     engine.submit(request).unwrap();
-    wait(&[ear.clone()]);
+    wait(std::slice::from_ref(&ear));
     assert_eq!(ear.heard().finished().reason, Reason::Cancelled);
 }

@@ -102,7 +102,7 @@ impl<'a> Inputs<'a> {
                 }
             }
         });
-        Keys { low, panels, orders }
+        Keys { low, orders, panels }
     }
 }
 

@@ -107,7 +107,7 @@ pub(crate) unsafe fn multiply(out: ViewMut, a: View, b: Corner<'_>, extent: Exte
 
 impl Plan {
     /// Whether other threads help.
-    fn helped(&self, Extent { rows, columns, depth }: Extent) -> bool {
+    fn helped(self, Extent { rows, columns, depth }: Extent) -> bool {
         self.parallel && rows * columns * depth >= SMALL
     }
 }

@@ -144,7 +144,12 @@ unsafe fn steps<N: Number>(panel: &mut [u32], part: &Part, width: usize, element
 #[inline(always)]
 unsafe fn levels<const WIDTH: usize, N: Number>(panel: &mut [u32], part: &Part, element: Element) {
     #[cfg(target_arch = "x86_64")]
-    if WIDTH == 32 && part.lanes == 32 && element == Element::Pair && part.depth % 2 == 0 && isa() == Isa::Avx512Bf16 {
+    if WIDTH == 32
+        && part.lanes == 32
+        && element == Element::Pair
+        && part.depth.is_multiple_of(2)
+        && isa() == Isa::Avx512Bf16
+    {
         // SAFETY: the caller's promise; the path was chosen for this processor.
         return unsafe { super::x86::wide_levels::<N>(panel, part) };
     }

@@ -246,8 +246,12 @@ fn pack_words(to: &mut [u8], words: Words<'_>, lane: usize) {
         Words::Nibbles(bytes, run) => {
             for run in bytes.chunks_exact(run) {
                 let pairs = run.as_chunks().0.as_chunks::<2>().0;
-                pairs.iter().for_each(|[a, b]| put(word(a) & LOW | (word(b) & LOW) << 4));
-                pairs.iter().for_each(|[a, b]| put(word(a) >> 4 & LOW | word(b) & !LOW));
+                for [a, b] in pairs {
+                    put(word(a) & LOW | (word(b) & LOW) << 4);
+                }
+                for [a, b] in pairs {
+                    put(word(a) >> 4 & LOW | word(b) & !LOW);
+                }
             }
         }
     }

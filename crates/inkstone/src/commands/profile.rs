@@ -1,4 +1,4 @@
-//! `--profile FILE`: a trace of the kernels for chrome://tracing or Perfetto, and a table of where the time went.
+//! `--profile FILE`: a trace of the kernels for Chrome or Perfetto, and a table of where the time went.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -262,9 +262,10 @@ fn pages_of_other_origins_are_let_in_only_when_asked() {
 }
 
 #[test]
+#[expect(clippy::print_stderr, reason = "says that it tests nothing")]
 fn with_a_certificate_nothing_goes_in_the_clear() {
     if std::process::Command::new("curl").arg("--version").output().is_err() {
-        println!("skipped: no curl");
+        eprintln!("skipped: no curl");
         return;
     }
     let place = Place::trained();

@@ -56,7 +56,7 @@ impl Trial<'_> {
         perplexity.args(["-c", &(CONTEXT - CONTEXT / 4).to_string(), "--ppl-stride", &(CONTEXT / 2).to_string()]);
         let output = perplexity.stdin(Stdio::null()).output().context("starting llama-perplexity")?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-        let last = text.lines().rev().find_map(|line| last_figure(line));
+        let last = text.lines().rev().find_map(last_figure);
         last.context("llama-perplexity names no figure")
     }
 }
