@@ -75,6 +75,8 @@ model = { architecture = "llama", hidden_size = 32, num_hidden_layers = 1, num_a
 steps = 12
 batch_size = 2
 context = 64
+optimizer = { learning_rate = 3e-3 }
+schedule = { kind = "constant", warmup = 2 }
 
 [model]
 kind = "compare"
@@ -134,7 +136,7 @@ fn wrong_settings_are_refused_before_anything_runs() {
         ("bengio.frozen=true", "vectors"),
         ("bengio.context=0", "context"),
         ("bengio.dropout=1.0", "dropout"),
-        ("recurrent.hidden=0", "hidden"),
+        ("recurrent.layers=0", "layers"),
         ("model.models=[]", "models"),
         ("model.mixtures=[[\"world\"]]", "mixtures"),
     ] {
