@@ -4,10 +4,11 @@
 //! microseconds, and waking it takes longer than its share of the next product.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-/// Whether some call keeps threads awake: of two that did, each could wait for the other.
-static TAKEN: AtomicBool = AtomicBool::new(false);
+/// Threads that some call keeps awake, or that have not noticed yet that it is over. One call at a time: of two, each could wait for the other; and
+/// a thread that is busy elsewhere for long finds one call waiting for it, not thousands.
+static KEPT: AtomicUsize = AtomicUsize::new(0);
 
 /// Does `work` on a thread of the pool, whose other threads look for shares of it until it is done. It does not wait for them: a thread that comes
 /// too late finds that it is over.
@@ -20,9 +21,8 @@ pub fn awake<T: Send>(work: impl FnOnce() -> T + Send) -> T {
 
 /// Wakes the other threads of the pool, unless another call did; they stay awake until the result is dropped.
 fn keep_awake() -> Option<Over> {
-    if TAKEN.swap(true, Ordering::Acquire) {
-        return None;
-    }
+    let threads = rayon::current_num_threads();
+    KEPT.compare_exchange(0, threads, Ordering::Acquire, Ordering::Relaxed).ok()?;
     let (over, own) = (Arc::new(AtomicBool::new(false)), rayon::current_thread_index());
     let seen = Arc::clone(&over);
     rayon::spawn_broadcast(move |context| {
@@ -31,6 +31,7 @@ fn keep_awake() -> Option<Over> {
                 std::hint::spin_loop();
             }
         }
+        KEPT.fetch_sub(1, Ordering::Release);
     });
     Some(Over(over))
 }
@@ -41,7 +42,6 @@ struct Over(Arc<AtomicBool>);
 impl Drop for Over {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Release);
-        TAKEN.store(false, Ordering::Release);
     }
 }
 

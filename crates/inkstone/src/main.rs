@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::cli::Cli;
+use crate::cli::{Cli, Command};
 use crate::printer::Printer;
 
 /// Big buffers come and go with every training step; this allocator keeps them instead of handing
@@ -29,6 +29,8 @@ fn main() -> ExitCode {
         let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
     }
     let result = match inkstone_kernels::isa::Isa::forced() {
+        // A server waits for its clients, and inside the pool would keep one of its threads.
+        Ok(_) if matches!(cli.command, Command::Serve(_)) => commands::dispatch(cli, &printer),
         Ok(_) => rayon::scope(|_| commands::dispatch(cli, &printer)),
         Err(message) => Err(anyhow::anyhow!(message)),
     };
