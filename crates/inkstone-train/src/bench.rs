@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use inkstone_kernels::{awake, profile};
+use inkstone_kernels::profile;
 use inkstone_models::Model;
 use inkstone_nn::Precision;
 use serde_json::Value;
@@ -66,17 +66,15 @@ pub fn bench(workload: &Workload, mut report: impl FnMut(usize)) -> Result<Measu
     let (mut seconds, mut losses) = (Vec::new(), Vec::new());
     for step in 0..workload.warmup + workload.steps {
         let (started, _step) = (Instant::now(), profile::mark(crate::STEP));
-        let loss = awake(|| {
-            let loss = match &pairs {
-                Some(pairs) => Preferred::new(&LossTable::dpo(), 0).loss(&model, pairs)?,
-                None => model.loss(&ids, &labels, workload.batch, None),
-            };
-            optimizer.accumulate(&model, &mut loss.mean.backward(), loss.counted);
-            Ok::<f64, TrainError>(loss.losses.iter().map(|&x| f64::from(x)).sum::<f64>() / loss.counted as f64)
-        })?;
-        losses.push(loss);
+        let loss = match &pairs {
+            Some(pairs) => Preferred::new(&LossTable::dpo(), 0).loss(&model, pairs)?,
+            None => model.loss(&ids, &labels, workload.batch, None),
+        };
+        losses.push(loss.losses.iter().map(|&x| f64::from(x)).sum::<f64>() / loss.counted as f64);
+        let mut gradients = loss.mean.backward();
+        optimizer.accumulate(&model, &mut gradients, loss.counted);
         let norm = optimizer.gradient_norm();
-        model = awake(|| optimizer.step(model, 3e-4, norm, 1.0));
+        model = optimizer.step(model, 3e-4, norm, 1.0);
         seconds.push(started.elapsed().as_secs_f64());
         report(step);
     }

@@ -36,7 +36,7 @@ pub trait Objective<B = Batch>: Send + Sync {
 }
 
 /// Where batches come from. Batch `index` is a function of it alone, so that a run that was killed goes on as if it had not been.
-pub trait Batches: Send {
+pub trait Batches {
     /// What an objective is given.
     type Batch;
 

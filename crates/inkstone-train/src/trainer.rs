@@ -1,7 +1,7 @@
 //! The one training loop.
 
 use inkstone_corpus::loader::Batch;
-use inkstone_kernels::{awake, profile};
+use inkstone_kernels::profile;
 use inkstone_models::Model;
 use inkstone_recipe::{Context, Task};
 use inkstone_tokenizer::Tokenizer;
@@ -60,14 +60,13 @@ pub fn train<D: Batches>(
     while step < steps {
         // 1) The gradient of one batch, summed over `accumulate` parts of it.
         let (started, span) = (std::time::Instant::now(), profile::mark(crate::STEP));
-        let how = (run.objective, config.accumulate as u64);
-        let loss = awake(|| gradient(&model, loader, &mut optimizer, how, step))?;
+        let loss = gradient(&model, loader, &mut optimizer, (run, step))?;
 
         // 2) One step of AdamW, at the scheduled rate, with the norm clipped.
         let norm = optimizer.gradient_norm();
         let rate = config.optimizer.learning_rate * config.schedule.factor(step, steps);
         check_finite(step, (loss, norm), rate, &log, &optimizer)?;
-        model = awake(|| optimizer.step(model, rate, norm, config.clip));
+        model = optimizer.step(model, rate, norm, config.clip);
         step += 1;
         drop(span);
 
@@ -117,13 +116,13 @@ fn gradient<D: Batches>(
     model: &Model,
     loader: &mut D,
     optimizer: &mut Optimizer,
-    (objective, parts): (&dyn Objective<D::Batch>, u64),
-    step: u64,
+    (run, step): (&Run<'_, D::Batch>, u64),
 ) -> Result<f64, TrainError> {
+    let parts = run.training.accumulate as u64;
     let (mut nats, mut labelled) = (0.0, 0);
     for part in 0..parts {
         let batch = loader.batch(step * parts + part);
-        let loss = objective.loss(model, &batch)?;
+        let loss = run.objective.loss(model, &batch)?;
         nats += loss.losses.iter().map(|&x| f64::from(x)).sum::<f64>();
         labelled += loss.counted;
         let mut gradients = loss.mean.backward();

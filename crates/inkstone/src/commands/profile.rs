@@ -1,15 +1,15 @@
 //! `--profile FILE`: a trace of the kernels for Chrome or Perfetto, and a table of where the time went.
 
 use std::collections::BTreeMap;
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use inkstone_kernels::Precision;
 use inkstone_kernels::isa::{self, Rates};
 use inkstone_kernels::profile::{self, MOST, Span, Work};
-use inkstone_recipe::fs::write_atomic;
+use inkstone_recipe::fs::write_atomic_with;
 use inkstone_train::STEP;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::printer::Printer;
 
@@ -31,8 +31,7 @@ impl Profile {
     pub(crate) fn finish(self, printer: &Printer) -> anyhow::Result<()> {
         let Some(file) = self.file else { return Ok(()) };
         let spans = profile::finish();
-        let trace = serde_json::to_vec(&trace(&spans))?;
-        write_atomic(&file, &trace).with_context(|| format!("{}: cannot be written", file.display()))?;
+        write_atomic_with(&file, |to| trace(&mut BufWriter::new(to), &spans))?;
         for line in table(&spans, &Roofs::measure()) {
             printer.talk(&line);
         }
@@ -44,16 +43,18 @@ impl Profile {
     }
 }
 
-/// Spans as Chrome's trace events (the "Trace Event Format", complete events); times in microseconds.
-fn trace(spans: &[Span]) -> Value {
-    let event = |span: &Span| {
-        json!({
+/// Spans as Chrome's trace events (the "Trace Event Format", an array of complete events); times in microseconds.
+fn trace(to: &mut impl Write, spans: &[Span]) -> std::io::Result<()> {
+    for (n, span) in spans.iter().enumerate() {
+        let event = json!({
             "name": span.name, "ph": "X", "pid": 1, "tid": 1,
             "ts": span.start.as_secs_f64() * 1e6, "dur": span.duration.as_secs_f64() * 1e6,
             "args": { "flops": span.work.flops, "bytes": span.work.bytes },
-        })
-    };
-    json!({ "traceEvents": spans.iter().map(event).collect::<Vec<_>>(), "displayTimeUnit": "ms" })
+        });
+        write!(to, "{}{event}", if n == 0 { "[" } else { ",\n" })?;
+    }
+    writeln!(to, "{}", if spans.is_empty() { "[]" } else { "]" })?;
+    to.flush()
 }
 
 /// What this machine can do at most.
