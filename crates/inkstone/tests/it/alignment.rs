@@ -158,12 +158,11 @@ fn an_adapter_that_is_no_matrix_stays_beside_its_model() {
 
 #[test]
 fn models_are_compared_and_a_reward_model_chooses() {
-    // The model knows nothing; of so many long answers, some end by chance before the others.
-    let feedback = "\n[feedback]\nkind = \"feedback\"\nmodel = \"model\"\nquestions = \"world\"\nprompts = 24\nanswers = 8\nmax_new_tokens = 16\nreward = { unfinished = 0.0, per_token = 0.1 }\n";
-    let judge = "kind = \"reward\"\nbase = \"model\"\npreferences = \"feedback\"\n";
+    let judge = "kind = \"reward\"\nbase = \"model\"\npreferences = \"pairs\"\n";
     let compare = "\n[wins]\nkind = \"win-rate\"\nmodel = \"model\"\nagainst = \"pretrain\"\nquestions = \"world\"\ntexts = \"corpus\"\nlimit = 6\nmax_new_tokens = 3\n";
     let best = "\n[best]\nkind = \"best-of\"\nmodel = \"model\"\nreward_model = \"judge\"\nquestions = \"world\"\nprompts = 2\nanswers = 4\nmax_new_tokens = 3\n";
-    let place = Place::with(&(recipe(&[("judge", judge)]) + feedback + compare + best));
+    let place = Place::with(&(recipe(&[("judge", judge)]) + "\n[pairs]\n" + PREFERENCES + compare + best));
+    write_pairs(&place, pairs());
     place.ok(&["run", "tiny.toml"]);
     let read = |path: &str| -> Value { serde_json::from_slice(&std::fs::read(place.path(path)).unwrap()).unwrap() };
     let comparison = read("runs/tiny/wins/win_rate.json");
