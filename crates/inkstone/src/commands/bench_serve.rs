@@ -56,8 +56,9 @@ fn report(args: &BenchServe, answers: &[Answer], seconds: f64, printer: &Printer
     let mut firsts: Vec<f64> = answers.iter().map(|answer| answer.first).collect();
     firsts.sort_by(f64::total_cmp);
     let share = |p: f64| firsts.get(((firsts.len() as f64 * p) as usize).min(firsts.len().saturating_sub(1))).copied();
-    let own = |answer: &Answer| (answer.tokens.max(2) - 1) as f64 / (answer.seconds - answer.first).max(1e-9);
-    let each = answers.iter().map(own).sum::<f64>() / answers.len().max(1) as f64;
+    // Over all together: an answer that comes in one piece has no time after its first token.
+    let behind: usize = answers.iter().map(|answer| answer.tokens.saturating_sub(1)).sum();
+    let each = behind as f64 / answers.iter().map(|answer| answer.seconds - answer.first).sum::<f64>().max(1e-9);
     let bytes: usize = answers.iter().map(|answer| answer.text.len()).sum();
     let prompt: usize = answers.iter().map(|answer| answer.prompt.0).sum();
     let computed = prompt - answers.iter().map(|answer| answer.prompt.1).sum::<usize>().min(prompt);
