@@ -53,15 +53,17 @@ pub fn linear_cross_entropy<N: Number>(
     given.check(losses, &grads);
     let _span = span("head and cross entropy", || given.work(&grads));
     losses.fill(0.0);
-    if let Some(dx) = &mut grads.dx {
-        dx.fill(N::default());
-    }
-    if let Some(dw) = &mut grads.dw {
-        dw.fill(0.0);
-    }
     let LinearShape { inputs, outputs, .. } = given.shape;
-    let labelled: Vec<usize> = (0..losses.len()).filter(|&n| given.labels[n] >= 0).collect();
-    if labelled.is_empty() || outputs == 0 {
+    let (labelled, others): (Vec<usize>, Vec<usize>) = (0..losses.len()).partition(|&n| given.labels[n] >= 0);
+    if let Some(dx) = &mut grads.dx {
+        for row in others {
+            dx[row * inputs..(row + 1) * inputs].fill(N::default());
+        }
+    }
+    if labelled.is_empty() {
+        if let Some(dw) = &mut grads.dw {
+            dw.fill(0.0);
+        }
         return;
     }
     // SAFETY: the length of the weight was checked.
@@ -69,8 +71,8 @@ pub fn linear_cross_entropy<N: Number>(
     let backward =
         // SAFETY: as above.
         grads.dx.is_some().then(|| unsafe { given.panels(View::rows(given.w, inputs), (outputs, inputs)) });
-    for rows in labelled.chunks(CHUNK) {
-        given.chunk(rows, losses, &mut grads, (&forward, backward.as_ref()));
+    for (n, rows) in labelled.chunks(CHUNK).enumerate() {
+        given.chunk((rows, n > 0), losses, &mut grads, (&forward, backward.as_ref()));
     }
 }
 
@@ -102,10 +104,10 @@ impl<N: Number> LinearCrossEntropy<'_, N> {
         unsafe { Panels::pack(b, size, self.precision, true) }
     }
 
-    /// The losses and gradients of a few rows.
+    /// The losses and gradients of a few rows; that of the weight is added to what is there where `more` rows came before.
     fn chunk(
         &self,
-        rows: &[usize],
+        (rows, more): (&[usize], bool),
         losses: &mut [f32],
         grads: &mut LinearCrossEntropyGrads<'_, N>,
         (forward, backward): (&Panels, Option<&Panels>),
@@ -129,7 +131,7 @@ impl<N: Number> LinearCrossEntropy<'_, N> {
         rows.iter().zip(found).for_each(|(&row, loss)| losses[row] = loss);
         if let Some(dw) = &mut grads.dw {
             let extent = Extent { rows: outputs, columns: inputs, depth: rows.len() };
-            let (dlogits, plan) = (View::rows(&logits, outputs).transposed(), Plan { accumulate: true, ..plan });
+            let (dlogits, plan) = (View::rows(&logits, outputs).transposed(), Plan { accumulate: more, ..plan });
             // SAFETY: as above; the gradient's length was checked.
             unsafe { product(ViewMut::rows(dw, inputs), dlogits, View::rows(&x, inputs), extent, plan) };
         }
