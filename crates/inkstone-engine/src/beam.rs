@@ -86,8 +86,7 @@ pub fn beam_search(model: &Model, prompt: &[u32], how: &Beams) -> Result<Vec<Hyp
 fn first(model: &Model, prompt: &[u32]) -> Beam {
     let mut cache = model.cache(0);
     let logits = if model.kind() == Kind::EncoderDecoder {
-        let start = model.config_json()["decoder_start_token_id"].as_u64().unwrap_or(0) as u32;
-        model.last_logits_after(Some(Source { ids: prompt, lengths: None }), &[start], &mut cache)
+        model.last_logits_after(Some(Source { ids: prompt, lengths: None }), &[model.start_token()], &mut cache)
     } else {
         model.last_logits(prompt, &mut cache)
     };

@@ -15,8 +15,6 @@ use crate::{EngineError, generate};
 pub(crate) struct Translator<'a> {
     model: &'a Model,
     limits: Limits,
-    /// The token that every target begins with.
-    start: u32,
     running: Vec<Translation>,
     waiting: Vec<Translation>,
     arrived: u64,
@@ -37,9 +35,8 @@ impl<'a> Translator<'a> {
         if model.kind() != Kind::EncoderDecoder {
             return Err(EngineError::NoDecoder);
         }
-        let start = model.config_json()["decoder_start_token_id"].as_u64().unwrap_or(0) as u32;
         let (running, waiting) = (Vec::new(), Vec::new());
-        Ok(Self { model, limits, start, running, waiting, arrived: 0, done: Load::default() })
+        Ok(Self { model, limits, running, waiting, arrived: 0, done: Load::default() })
     }
 
     /// Takes a request in.
@@ -55,7 +52,7 @@ impl<'a> Translator<'a> {
             return Err(EngineError::Busy { waiting: self.waiting.len() });
         }
         self.arrived += 1;
-        let source = std::mem::replace(&mut request.prompt, vec![self.start]);
+        let source = std::mem::replace(&mut request.prompt, vec![self.model.start_token()]);
         let mut sequence = Sequence::new(self.arrived, request);
         sequence.read = source.len();
         self.waiting.push(Translation { sequence, source, cache: None });

@@ -52,16 +52,8 @@ impl Weights for Recording<'_> {
         Ok(embedding)
     }
 
-    fn optional_prefix(&mut self, prefix: &'static str) {
-        self.inner.optional_prefix(prefix);
-    }
-
-    fn ignore(&mut self, suffixes: &[&'static str]) {
-        self.inner.ignore(suffixes);
-    }
-
-    fn shared(&mut self, shape: [usize; 2]) {
-        self.inner.shared(shape);
+    fn below(&mut self) -> Option<&mut dyn Weights> {
+        Some(&mut *self.inner)
     }
 }
 

@@ -107,12 +107,31 @@ pub trait Weights {
         Ok(Embedding::new(table, shape, wanted.precision, wanted.device))
     }
 
+    /// The source that this one is over, which hears of all that is not asked for.
+    fn below(&mut self) -> Option<&mut dyn Weights> {
+        None
+    }
+
     /// Names may come without `prefix`.
-    fn optional_prefix(&mut self, _prefix: &'static str) {}
+    fn optional_prefix(&mut self, prefix: &'static str) {
+        if let Some(below) = self.below() {
+            below.optional_prefix(prefix);
+        }
+    }
+
     /// Names that end so are not read.
-    fn ignore(&mut self, _suffixes: &[&'static str]) {}
+    fn ignore(&mut self, suffixes: &[&'static str]) {
+        if let Some(below) = self.below() {
+            below.ignore(suffixes);
+        }
+    }
+
     /// Every token is multiplied with a tensor of this shape that was asked for as something else.
-    fn shared(&mut self, _shape: [usize; 2]) {}
+    fn shared(&mut self, shape: [usize; 2]) {
+        if let Some(below) = self.below() {
+            below.shared(shape);
+        }
+    }
 }
 
 /// Drawn weights; each depends on the seed and its own name only.
@@ -223,12 +242,8 @@ impl Weights for ReadOrDrawn<'_> {
         self.drawn.tensor(wanted)
     }
 
-    fn optional_prefix(&mut self, prefix: &'static str) {
-        self.read.optional_prefix(prefix);
-    }
-
-    fn ignore(&mut self, suffixes: &[&'static str]) {
-        self.read.ignore(suffixes);
+    fn below(&mut self) -> Option<&mut dyn Weights> {
+        Some(&mut self.read)
     }
 }
 
