@@ -100,6 +100,16 @@ pub fn train<D: Batches>(
         }
     }
     drop(bar);
+    finish(model, run, (log, steps), validation)
+}
+
+/// The last validation and samples, and the logs for others to see.
+fn finish<D: Batches>(
+    model: Model,
+    run: &Run<'_, D::Batch>,
+    (mut log, steps): (RunLog, u64),
+    validation: Option<&mut D>,
+) -> Result<Trained, TrainError> {
     let seconds = log.seconds();
     let validation = validation.map(|loader| validation_loss(&model, run.objective, loader, None)).transpose()?;
     if let Some(loss) = validation {

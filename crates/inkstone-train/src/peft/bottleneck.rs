@@ -9,7 +9,7 @@ use inkstone_nn::{Bottleneck, BottleneckWeights, Change};
 use serde::{Deserialize, Serialize};
 
 use super::adapter::Adapter;
-use super::lora::config;
+use super::lora::{check_targets, config};
 
 /// `peft_type`. The PEFT library has no such adapters: these folders are our own.
 pub(super) const TYPE: &str = "BOTTLENECK";
@@ -42,10 +42,7 @@ impl Table {
         if self.width == 0 || self.width > MAX_WIDTH {
             return Err(format!("`peft.width` is {}, expected 1 to {MAX_WIDTH}", self.width));
         }
-        if self.targets.is_empty() {
-            return Err("`peft.targets` is empty, expected names of projections".into());
-        }
-        Ok(())
+        check_targets(&self.targets)
     }
 
     pub(super) fn config(&self) -> AdapterConfig {

@@ -10,7 +10,7 @@ use inkstone_nn::{Change, Directions, LowRankWeights, ProjectionWeights};
 use serde::{Deserialize, Serialize};
 
 use super::adapter::{Adapter, Values};
-use super::lora::{add, all, config, modules};
+use super::lora::{add, all, check_targets, config, modules};
 
 /// `peft_type`. The PEFT library has no such adapters: these folders are our own.
 pub(super) const TYPE: &str = "INTRINSIC";
@@ -42,10 +42,7 @@ impl Table {
         if self.dimensions == 0 || self.dimensions > MOST {
             return Err(format!("`peft.dimensions` is {}, expected 1 to {MOST}", self.dimensions));
         }
-        if self.targets.is_empty() {
-            return Err("`peft.targets` is empty, expected names of projections".into());
-        }
-        Ok(())
+        check_targets(&self.targets)
     }
 
     pub(super) fn config(&self) -> AdapterConfig {

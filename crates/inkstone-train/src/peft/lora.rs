@@ -63,10 +63,7 @@ impl Table {
         if !(self.alpha.is_finite() && self.alpha > 0.0) {
             return Err(format!("`peft.alpha` is {}, expected more than 0", self.alpha));
         }
-        if self.targets.is_empty() {
-            return Err("`peft.targets` is empty, expected names of projections".into());
-        }
-        Ok(())
+        check_targets(&self.targets)
     }
 
     pub(super) fn config(&self, kind: Kind) -> AdapterConfig {
@@ -174,6 +171,11 @@ pub(super) fn merge(
         add(&change, wanted, weights, factor);
     }
     Ok(())
+}
+
+/// Refuses to change nothing.
+pub(super) fn check_targets(targets: &[String]) -> Result<(), String> {
+    if targets.is_empty() { Err("`peft.targets` is empty, expected names of projections".into()) } else { Ok(()) }
 }
 
 /// Adds `factor` times `change` to the weight.

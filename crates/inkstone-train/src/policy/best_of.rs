@@ -11,9 +11,9 @@ use inkstone_recipe::{Context, Estimate, Forecast, Input, Machine, Metrics, Stag
 use inkstone_tokenizer::Tokenizer;
 use serde::{Deserialize, Serialize};
 
+use super::asker::Asker;
 use super::prompts::{Asking, Prompt, QUESTIONS};
 use super::reward::RewardTable;
-use super::rollout::{Generator, Rollout, mix, sampling};
 use crate::TrainError;
 use crate::preference::{Encoded, numbers, order};
 use crate::reward::scores;
@@ -119,11 +119,18 @@ fn answers(config: &BestOfConfig, context: &Context<'_>) -> Result<Vec<Vec<(f64,
     let room = model.context().min(scorer.context()).saturating_sub(config.max_new_tokens + 1);
     let prompts = Asking { room, max_known_characters: usize::MAX }.prompts(&tokenizer, Split::Validation, context)?;
     let asked: Vec<usize> = order(context.seed, 0, prompts.len()).into_iter().take(config.prompts).collect();
+    let asker = Asker {
+        model: &model,
+        tokenizer: &tokenizer,
+        reward: &config.reward,
+        answers: config.answers,
+        max_new_tokens: config.max_new_tokens,
+    };
     let bar = context.progress.task("asking", Some(asked.len() as u64), "questions");
     let mut all = Vec::new();
     for (n, &at) in asked.iter().enumerate() {
         context.check_interrupt()?;
-        all.push(judged(config, (&model, &scorer, &tokenizer), &prompts[at], (context.seed, n as u64))?);
+        all.push(judged((&asker, &scorer), &prompts[at], (context.seed, n as u64))?);
         bar.set(n as u64 + 1);
     }
     Ok(all)
@@ -131,22 +138,14 @@ fn answers(config: &BestOfConfig, context: &Context<'_>) -> Result<Vec<Vec<(f64,
 
 /// Score and true reward of each answer to a prompt.
 fn judged(
-    config: &BestOfConfig,
-    (model, scorer, tokenizer): (&Model, &Model, &Tokenizer),
+    (asker, scorer): (&Asker<'_>, &Model),
     prompt: &Prompt,
-    (seed, number): (u64, u64),
+    draw: (u64, u64),
 ) -> Result<Vec<(f64, f64)>, TrainError> {
-    let seeds: Vec<u64> = (0..config.answers as u64).map(|at| mix(seed, number, at)).collect();
-    let prompts = vec![prompt.ids.as_slice(); seeds.len()];
-    let said = model.answers(&prompts, &sampling(tokenizer, config.max_new_tokens), &seeds)?;
-    let rows: Vec<Encoded> = said.iter().map(|ids| Encoded::answer(&prompt.ids, ids)).collect();
+    let said = asker.answers(prompt, draw)?;
+    let rows: Vec<Encoded> = said.iter().map(|said| Encoded::answer(&prompt.ids, &said.ids)).collect();
     let scored = scores(scorer, &rows.iter().collect::<Vec<_>>(), 0).map(numbers).unwrap_or_default();
-    let reward = |ids: Vec<u32>| {
-        let text = tokenizer.decode(&ids)?;
-        let rollout = Rollout { finished: ids.len() < config.max_new_tokens, ids, ..Rollout::default() };
-        Ok::<f64, TrainError>(config.reward.judge(&rollout, &text, &prompt.judged))
-    };
-    said.into_iter().zip(scored).map(|(ids, score)| Ok((f64::from(score), reward(ids)?))).collect()
+    Ok(said.iter().zip(scored).map(|(said, score)| (f64::from(score), said.reward)).collect())
 }
 
 /// The curve over every power of two up to `most`; the first `n` answers to each question are chosen from.

@@ -10,9 +10,9 @@ use inkstone_recipe::{Context, Estimate, Forecast, Input, Machine, Metrics, Stag
 use inkstone_tokenizer::Tokenizer;
 use serde::{Deserialize, Serialize};
 
+use super::asker::{Asker, Said};
 use super::prompts::{Asking, Prompt, QUESTIONS};
 use super::reward::RewardTable;
-use super::rollout::{Generator, Rollout, mix, sampling};
 use crate::TrainError;
 use crate::preference::order;
 
@@ -106,12 +106,19 @@ impl Stage for FeedbackStage {
             context,
         )?;
         let asked: Vec<usize> = order(seed, 0, prompts.len()).into_iter().take(config.prompts).collect();
+        let asker = Asker {
+            model: &model,
+            tokenizer: &tokenizer,
+            reward: &config.reward,
+            answers: config.answers,
+            max_new_tokens: config.max_new_tokens,
+        };
         let bar = context.progress.task("asking", Some(asked.len() as u64), "questions");
         let (mut preferences, mut best, mut reward) = (Vec::new(), String::new(), 0.0);
         for (n, &at) in asked.iter().enumerate() {
             context.check_interrupt()?;
-            let judged = answers(config, (&model, &tokenizer), &prompts[at], (seed, n as u64))?;
-            reward += judged.iter().map(|(_, reward)| reward).sum::<f64>() / judged.len() as f64;
+            let judged = asker.answers(&prompts[at], (seed, n as u64))?;
+            reward += judged.iter().map(|said| said.reward).sum::<f64>() / judged.len() as f64;
             preferences.extend(preference(&prompts[at], &judged));
             best.push_str(&conversation(&prompts[at], &judged).unwrap_or_default());
             bar.set(n as u64 + 1);
@@ -134,45 +141,26 @@ impl Stage for FeedbackStage {
     }
 }
 
-/// Answers to a prompt with their rewards.
-fn answers(
-    config: &FeedbackConfig,
-    (model, tokenizer): (&Model, &Tokenizer),
-    prompt: &Prompt,
-    (seed, number): (u64, u64),
-) -> Result<Vec<(String, f64)>, TrainError> {
-    let seeds: Vec<u64> = (0..config.answers as u64).map(|at| mix(seed, number, at)).collect();
-    let prompts = vec![prompt.ids.as_slice(); seeds.len()];
-    let said = model.answers(&prompts, &sampling(tokenizer, config.max_new_tokens), &seeds)?;
-    let judge = |ids: Vec<u32>| {
-        let text = tokenizer.decode(&ids)?;
-        let rollout = Rollout { finished: ids.len() < config.max_new_tokens, ids, ..Rollout::default() };
-        let reward = config.reward.judge(&rollout, &text, &prompt.judged);
-        Ok((text, reward))
-    };
-    said.into_iter().map(judge).collect()
-}
-
 /// Conversations with the best answers, for a `chat` stage.
 const BEST: &str = "instructions.best.jsonl";
 
 /// A line with the best of some answers, where it is any good: what rejection sampling tunes on (arXiv:2307.09288, section 3.2.3).
-fn conversation(prompt: &Prompt, judged: &[(String, f64)]) -> Option<String> {
-    let best = judged.iter().reduce(|a, b| if b.1 > a.1 { b } else { a }).filter(|best| best.1 > 0.0)?;
-    let answer = Message { role: Role::Assistant, content: best.0.clone() };
+fn conversation(prompt: &Prompt, judged: &[Said]) -> Option<String> {
+    let best = judged.iter().reduce(|a, b| if b.reward > a.reward { b } else { a }).filter(|best| best.reward > 0.0)?;
+    let answer = Message { role: Role::Assistant, content: best.text.clone() };
     let messages: Vec<Message> = prompt.messages.iter().cloned().chain([answer]).collect();
     Some(serde_json::json!({"messages": messages}).to_string() + "\n")
 }
 
 /// The best answer and the worst, where one is better and both say something.
-fn preference(prompt: &Prompt, judged: &[(String, f64)]) -> Option<Answers> {
-    let said = || judged.iter().filter(|(text, _)| !text.trim().is_empty());
-    let best = said().reduce(|a, b| if b.1 > a.1 { b } else { a })?;
-    let worst = said().reduce(|a, b| if b.1 < a.1 { b } else { a })?;
-    (best.1 > worst.1).then(|| Answers {
+fn preference(prompt: &Prompt, judged: &[Said]) -> Option<Answers> {
+    let said = || judged.iter().filter(|said| !said.text.trim().is_empty());
+    let best = said().reduce(|a, b| if b.reward > a.reward { b } else { a })?;
+    let worst = said().reduce(|a, b| if b.reward < a.reward { b } else { a })?;
+    (best.reward > worst.reward).then(|| Answers {
         prompt: prompt.messages.clone(),
-        chosen: Some(best.0.clone()),
-        rejected: Some(worst.0.clone()),
+        chosen: Some(best.text.clone()),
+        rejected: Some(worst.text.clone()),
         margin: None,
     })
 }

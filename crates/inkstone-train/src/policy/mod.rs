@@ -5,6 +5,7 @@
 //! All of it is an [objective](crate::objective::Objective) of the one training loop.
 
 mod algorithm;
+mod asker;
 pub mod best_of;
 mod feedback;
 pub mod grpo;
