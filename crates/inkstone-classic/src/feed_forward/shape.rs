@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::neural::Layout;
-use crate::{ClassicError, Result};
+use crate::Result;
+use crate::neural::{Layout, check_tensors, check_widths, refused};
 
 /// Sizes of a network, with the paper's letters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,9 +20,6 @@ pub struct Shape {
     pub direct: bool,
 }
 
-/// Numbers in a tensor at most.
-const MOST: usize = 1 << 31;
-
 impl Shape {
     /// Numbers that the network sees at once, (n − 1) · m.
     pub(crate) fn seen(&self) -> usize {
@@ -34,22 +31,11 @@ impl Layout for Shape {
     const MODEL_TYPE: &'static str = "inkstone_feed_forward";
 
     fn check(&self) -> Result<()> {
-        let refused = |field, got: usize, expected: &str| {
-            Err(ClassicError::Setting { field, got: got.to_string(), expected: expected.to_owned() })
-        };
-        for (field, got) in [("vocab_size", self.vocab_size), ("embedding", self.embedding), ("hidden", self.hidden)] {
-            if got == 0 || got > 1 << 24 {
-                return refused(field, got, "from 1 to 16777216");
-            }
-        }
+        check_widths([("vocab_size", self.vocab_size), ("embedding", self.embedding), ("hidden", self.hidden)])?;
         if self.context == 0 || self.context > 1000 {
-            return refused("context", self.context, "from 1 to 1000");
+            return Err(refused("context", self.context, "from 1 to 1000"));
         }
-        let sizes = self.tensors().into_iter().map(|(_, shape)| shape.iter().product());
-        match sizes.max().filter(|&size: &usize| size > MOST) {
-            Some(size) => refused("vocab_size", size, "such that no tensor has more than 2147483648 numbers"),
-            None => Ok(()),
-        }
+        check_tensors(self)
     }
 
     /// C with a last row for what is before the text, H and d, U and b, and W where there is one.

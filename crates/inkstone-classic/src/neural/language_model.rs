@@ -38,6 +38,30 @@ pub trait Layout: Clone + PartialEq + Serialize + DeserializeOwned {
     fn vocab_size(&self) -> usize;
 }
 
+/// Numbers in a tensor at most.
+const MOST: usize = 1 << 31;
+
+/// Refuses widths that can't be.
+pub(crate) fn check_widths(widths: [(&'static str, usize); 3]) -> Result<()> {
+    match widths.into_iter().find(|&(_, got)| got == 0 || got > 1 << 24) {
+        Some((field, got)) => Err(refused(field, got, "from 1 to 16777216")),
+        None => Ok(()),
+    }
+}
+
+/// Refuses tensors that are too large.
+pub(crate) fn check_tensors(layout: &impl Layout) -> Result<()> {
+    match layout.tensors().iter().map(|(_, shape)| shape.iter().product()).find(|&size: &usize| size > MOST) {
+        Some(size) => Err(refused("vocab_size", size, "such that no tensor has more than 2147483648 numbers")),
+        None => Ok(()),
+    }
+}
+
+/// A size that can't be.
+pub(crate) fn refused(field: &'static str, got: usize, expected: &str) -> ClassicError {
+    ClassicError::Setting { field, got: got.to_string(), expected: expected.to_owned() }
+}
+
 /// Units that are left out, between layers but not in time (arXiv:1409.2329).
 #[derive(Debug, Clone, Copy)]
 pub struct Dropout {

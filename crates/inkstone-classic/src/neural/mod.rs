@@ -16,6 +16,7 @@ pub(crate) use checkpoint::Checkpoint;
 pub use columns::mean_loss;
 pub(crate) use exact::{bits, bits_option};
 pub use language_model::{Dropout, LanguageModel, Layout, leave_out};
+pub(crate) use language_model::{check_tensors, check_widths, refused};
 pub use stage::Precision;
 pub use tensors::{Tensor, Tensors};
 pub use train::{Epoch, Lesson, Optimizer, Training, Watch, train};

@@ -36,6 +36,36 @@ impl From<Precision> for inkstone_kernels::Precision {
     }
 }
 
+// What the tables of all networks leave to us.
+
+pub(crate) fn two_hundred() -> usize {
+    200
+}
+
+pub(crate) fn fifth() -> f32 {
+    0.2
+}
+
+pub(crate) fn twenty() -> usize {
+    20
+}
+
+pub(crate) fn thirty_five() -> usize {
+    35
+}
+
+pub(crate) fn adam_w() -> Optimizer {
+    Optimizer::AdamW
+}
+
+pub(crate) fn quarter() -> f64 {
+    0.25
+}
+
+pub(crate) fn five_hundred() -> u64 {
+    500
+}
+
 /// The learning rate that an optimiser begins with where the recipe gives none.
 pub(crate) fn usual_rate(optimizer: Optimizer) -> f64 {
     match optimizer {

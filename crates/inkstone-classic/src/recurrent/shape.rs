@@ -3,8 +3,8 @@
 use inkstone_kernels::Cell;
 use serde::{Deserialize, Serialize};
 
-use crate::neural::Layout;
-use crate::{ClassicError, Result};
+use crate::Result;
+use crate::neural::{Layout, check_tensors, check_widths, refused};
 
 /// Which recurrent network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,31 +45,18 @@ pub struct Shape {
     pub tied: bool,
 }
 
-/// Numbers in a tensor at most.
-const MOST: usize = 1 << 31;
-
 impl Layout for Shape {
     const MODEL_TYPE: &'static str = "inkstone_recurrent";
 
     fn check(&self) -> Result<()> {
-        let refused = |field, got: usize, expected: &str| {
-            Err(ClassicError::Setting { field, got: got.to_string(), expected: expected.to_owned() })
-        };
-        for (field, got) in [("vocab_size", self.vocab_size), ("embedding", self.embedding), ("hidden", self.hidden)] {
-            if got == 0 || got > 1 << 24 {
-                return refused(field, got, "from 1 to 16777216");
-            }
-        }
+        check_widths([("vocab_size", self.vocab_size), ("embedding", self.embedding), ("hidden", self.hidden)])?;
         if self.layers == 0 || self.layers > 64 {
-            return refused("layers", self.layers, "from 1 to 64");
+            return Err(refused("layers", self.layers, "from 1 to 64"));
         }
         if self.tied && self.embedding != self.hidden {
-            return refused("embedding", self.embedding, "as `hidden` where the head is `tied`");
+            return Err(refused("embedding", self.embedding, "as `hidden` where the head is `tied`"));
         }
-        match self.tensors().iter().map(|(_, shape)| shape.iter().product()).find(|&size: &usize| size > MOST) {
-            Some(size) => refused("vocab_size", size, "such that no tensor has more than 2147483648 numbers"),
-            None => Ok(()),
-        }
+        check_tensors(self)
     }
 
     /// The embedding, of each layer weights and biases for its input and for its state before, the head.

@@ -25,7 +25,7 @@ pub struct RecurrentConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub embedding: Option<usize>,
     /// Units of a layer; 200.
-    #[serde(default = "two_hundred")]
+    #[serde(default = "stage::two_hundred")]
     pub hidden: usize,
     /// Layers; 2.
     #[serde(default = "two")]
@@ -34,63 +34,42 @@ pub struct RecurrentConfig {
     #[serde(default = "yes")]
     pub tied: bool,
     /// Share of units that are left out between layers in training; 0.2.
-    #[serde(default = "fifth")]
+    #[serde(default = "stage::fifth")]
     pub dropout: f32,
     /// Columns of the text that are read side by side; 20.
-    #[serde(default = "twenty")]
+    #[serde(default = "stage::twenty")]
     pub batch_size: usize,
     /// Steps in time that the gradient goes back; 35.
-    #[serde(default = "thirty_five")]
+    #[serde(default = "stage::thirty_five")]
     pub context: usize,
     /// Passes over the text.
     pub epochs: u64,
     /// `adam_w` (the default) or `sgd`.
-    #[serde(default = "adam_w")]
+    #[serde(default = "stage::adam_w")]
     pub optimizer: Optimizer,
     /// Learning rate at the start; 0.002 for AdamW, 20 for SGD. It falls to a quarter after each pass that does
     /// not lower the validation loss.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub learning_rate: Option<f64>,
     /// Longest gradient; 0.25, 0 for any.
-    #[serde(default = "quarter")]
+    #[serde(default = "stage::quarter")]
     pub clip: f64,
     /// Of matrix products: `f32` (the default) or `bf16`.
     #[serde(default)]
     pub precision: Precision,
     /// Steps of the optimiser between checkpoints; 500, 0 for none but on a stop.
-    #[serde(default = "five_hundred")]
+    #[serde(default = "stage::five_hundred")]
     pub checkpoint_every: u64,
 }
 
 fn lstm() -> Kind {
     Kind::Lstm
 }
-fn two_hundred() -> usize {
-    200
-}
 fn two() -> usize {
     2
 }
 fn yes() -> bool {
     true
-}
-fn fifth() -> f32 {
-    0.2
-}
-fn twenty() -> usize {
-    20
-}
-fn thirty_five() -> usize {
-    35
-}
-fn adam_w() -> Optimizer {
-    Optimizer::AdamW
-}
-fn quarter() -> f64 {
-    0.25
-}
-fn five_hundred() -> u64 {
-    500
 }
 
 impl RecurrentConfig {

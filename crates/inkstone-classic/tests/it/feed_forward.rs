@@ -1,7 +1,7 @@
 use inkstone_classic::feed_forward::{Network, Shape};
-use inkstone_classic::neural::{Dropout, LanguageModel, Tensors, Training, mean_loss, train};
+use inkstone_classic::neural::{LanguageModel, Training, mean_loss, train};
 
-use crate::recurrent::{Quiet, TRAINING, close, lesson, stopped_and_whole, text};
+use crate::recurrent::{Quiet, TRAINING, close, gradients_are_finite_differences, lesson, stopped_and_whole, text};
 
 fn shape(direct: bool) -> Shape {
     Shape { vocab_size: 9, context: 3, embedding: 8, hidden: 8, direct }
@@ -54,29 +54,8 @@ fn logits_are_the_papers_whatever_the_stretches() {
 
 #[test]
 fn gradients_are_finite_differences_with_units_left_out() {
-    let (ids, labels) = ([1, 2, 3, 4, 5, 6], [2, 3, 4, 5, 6, 7]);
-    let dropout = Some(Dropout { rate: 0.4, seed: 3, step: 5 });
     for direct in [false, true] {
-        let network = drawn(direct);
-        let loss = |network: &Network, grads: &mut Tensors| {
-            let losses = network.losses_and_grads((&ids, &labels), &mut network.begin(2), dropout, grads);
-            losses.iter().map(|&x| f64::from(x)).sum::<f64>() / 6.0
-        };
-        let mut grads = Tensors::zeros(&network.shape);
-        loss(&network, &mut grads);
-        let mut unused = grads.clone();
-        for t in 0..grads.0.len() {
-            for n in (0..grads.0[t].values.len()).step_by(5) {
-                let mut moved = |by: f32| {
-                    let mut network = network.clone();
-                    network.weights.0[t].values[n] += by;
-                    loss(&network, &mut unused)
-                };
-                let slope = (moved(1e-2) - moved(-1e-2)) / 2e-2;
-                let got = f64::from(grads.0[t].values[n]);
-                assert!((got - slope).abs() < 4e-4, "{}[{n}]: {got}, expected {slope}", grads.0[t].name);
-            }
-        }
+        gradients_are_finite_differences(&drawn(direct), 5, 4e-4);
     }
 }
 
