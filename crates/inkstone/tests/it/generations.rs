@@ -5,27 +5,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::Place;
+use crate::support::{Place, TEXTS};
 
-const RECIPE: &str = r#"name = "tiny"
-seed = 7
-
-[world]
-kind = "world"
-people = 3
-places = 3
-events = 1
-
-[corpus]
-kind = "corpus"
-from = "world"
-validation = 0.1
-
-[tokenizer]
-kind = "tokenizer"
-from = "corpus"
-vocab_size = 400
-
+/// Behind [`TEXTS`].
+const STAGES: &str = r#"
 [counts]
 kind = "ngram"
 corpus = "corpus"
@@ -92,7 +75,7 @@ fn number(value: &Value) -> f64 {
 
 #[test]
 fn all_generations_are_made_verified_asked_and_compared() {
-    let place = Place::with(RECIPE);
+    let place = Place::with(&[TEXTS, STAGES].concat());
     place.ok(&["run", "tiny.toml"]);
     for stage in ["tiny/vectors", "tiny/features", "tiny/recurrent", "tiny/model"] {
         place.ok(&["verify", stage]);
@@ -140,14 +123,14 @@ fn wrong_settings_are_refused_before_anything_runs() {
         ("model.models=[]", "models"),
         ("model.mixtures=[[\"world\"]]", "mixtures"),
     ] {
-        Place::with(RECIPE).fails(&["run", "tiny.toml", "--set", set], &[part]);
+        Place::with(&[TEXTS, STAGES].concat()).fails(&["run", "tiny.toml", "--set", set], &[part]);
     }
 }
 
 #[test]
 fn models_of_different_tokenizers_are_not_compared() {
     let other = "[other]\nkind = \"tokenizer\"\nfrom = \"corpus\"\nvocab_size = 390\n\n[counts]";
-    let recipe = RECIPE.replace("[counts]", other).replace(
+    let recipe = [TEXTS, STAGES].concat().replace("[counts]", other).replace(
         "[counts]\nkind = \"ngram\"\ncorpus = \"corpus\"\ntokenizer = \"tokenizer\"",
         "[counts]\nkind = \"ngram\"\ncorpus = \"corpus\"\ntokenizer = \"other\"",
     );
@@ -171,7 +154,7 @@ fn killed_when(place: &Place, part: &str) {
 
 #[test]
 fn killed_and_resumed_gives_the_same_vectors_and_weights() {
-    let recipe = RECIPE.replace("epochs = 2", "epochs = 20");
+    let recipe = [TEXTS, STAGES].concat().replace("epochs = 2", "epochs = 20");
     let (whole, place) = (Place::with(&recipe), Place::with(&recipe));
     whole.ok(&["run", "tiny.toml"]);
     killed_when(&place, "\"state\":2");

@@ -2,27 +2,10 @@
 
 use serde_json::Value;
 
-use crate::support::Place;
+use crate::support::{Place, TEXTS};
 
-const RECIPE: &str = r#"name = "tiny"
-seed = 7
-
-[world]
-kind = "world"
-people = 3
-places = 3
-events = 1
-
-[corpus]
-kind = "corpus"
-from = "world"
-validation = 0.1
-
-[tokenizer]
-kind = "tokenizer"
-from = "corpus"
-vocab_size = 400
-
+/// Behind [`TEXTS`].
+const STAGES: &str = r#"
 [model]
 kind = "ngram"
 corpus = "corpus"
@@ -54,7 +37,7 @@ fn trained() -> Place {
 
 #[test]
 fn the_stage_trains_verifies_and_serves_eval_and_generate() {
-    let place = Place::with(RECIPE);
+    let place = Place::with(&[TEXTS, STAGES].concat());
     place.ok(&["run", "tiny.toml"]);
     for stage in ["tiny/model", "tiny/characters"] {
         let show = place.json(&["show", stage, "--json"]);
@@ -83,7 +66,7 @@ fn wrong_stage_settings_are_refused_before_anything_runs() {
         ("model.smoothing=\"kneser\"", "smoothing"),
         ("model.ordre=3", "order"),
     ] {
-        Place::with(RECIPE).fails(&["run", "tiny.toml", "--set", set], &[part]);
+        Place::with(&[TEXTS, STAGES].concat()).fails(&["run", "tiny.toml", "--set", set], &[part]);
     }
 }
 

@@ -60,6 +60,27 @@ questions = "world"
 max_new_tokens = 2
 "#;
 
+/// The beginning of a recipe: the texts of a small world, and a tokenizer.
+pub(crate) const TEXTS: &str = r#"name = "tiny"
+seed = 7
+
+[world]
+kind = "world"
+people = 3
+places = 3
+events = 1
+
+[corpus]
+kind = "corpus"
+from = "world"
+validation = 0.1
+
+[tokenizer]
+kind = "tokenizer"
+from = "corpus"
+vocab_size = 400
+"#;
+
 /// A working folder with a runs folder in it; both go when it is dropped.
 pub(crate) struct Place {
     pub(crate) folder: TempDir,
