@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use super::measure::median;
-use super::train::{Peer, report};
+use super::train::{Peer, report, told};
 use crate::program::Program;
 use crate::{Verdict, python, repo};
 
@@ -104,20 +104,17 @@ fn compare(
 }
 
 fn shared(arguments: &Arguments) -> Vec<String> {
-    let numbers = [("--batch", arguments.batch), ("--context", arguments.context), ("--steps", arguments.steps)];
-    let mut shared: Vec<String> = numbers.iter().flat_map(|(name, n)| [(*name).to_owned(), n.to_string()]).collect();
-    shared.extend(["--precision".to_owned(), arguments.precision.clone()]);
-    shared
+    told([arguments.batch, arguments.context, arguments.steps], &arguments.precision)
 }
 
 fn ours(arguments: &Arguments, program: &Path, what: &str, told: &[&str]) -> Peer {
     let learning: &[&str] = if what == "lora" { &["--lora", "8"] } else { &["--dpo"] };
-    let told: Vec<String> =
+    let words: Vec<String> =
         ["bench", "train", "--json"].iter().chain(learning).chain(told).map(|&s| s.to_owned()).collect();
     let (program, shared) = (program.to_owned(), shared(arguments));
     Peer::new("inkstone", move || {
         let mut command = Command::new(&program);
-        command.args(&told).args(&shared);
+        command.args(&words).args(&shared);
         command
     })
 }

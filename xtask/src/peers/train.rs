@@ -72,9 +72,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Verdict> {
 
 /// Ours first.
 fn peers(arguments: &Arguments, program: PathBuf, python: PathBuf) -> Vec<Peer> {
-    let numbers = [("--batch", arguments.batch), ("--context", arguments.context), ("--steps", arguments.steps)];
-    let shared: Vec<String> = numbers.iter().flat_map(|(name, n)| [(*name).to_owned(), n.to_string()]).collect();
-    let shared = [shared, vec!["--precision".to_owned(), arguments.precision.clone()]].concat();
+    let shared = told([arguments.batch, arguments.context, arguments.steps], &arguments.precision);
     let ours = shared.clone();
     let inkstone = move || {
         let mut command = Command::new(&program);
@@ -94,6 +92,13 @@ fn peers(arguments: &Arguments, program: PathBuf, python: PathBuf) -> Vec<Peer> 
         peers.push(Peer::new("PyTorch compiled", move || compiled(true)));
     }
     peers
+}
+
+/// What all programs are told.
+pub(super) fn told([batch, context, steps]: [usize; 3], precision: &str) -> Vec<String> {
+    let numbers = [("--batch", batch), ("--context", context), ("--steps", steps)];
+    let numbers = numbers.iter().flat_map(|(name, n)| [(*name).to_owned(), n.to_string()]);
+    numbers.chain(["--precision".to_owned(), precision.to_owned()]).collect()
 }
 
 /// The last line of what the command prints.
