@@ -103,7 +103,9 @@ impl Stage for CompareStage {
         let tokens = metric("tokens", "validation_tokens").unwrap_or(1e5).min(config.tokens as f64);
         let parameters: f64 = FIELDS.iter().filter_map(|field| metric(field, "parameters")).sum();
         let seconds = tokens * parameters * 2.0 / (0.1 * machine.flops_per_second.max(1e9));
-        Estimate { tokens: Some(tokens as u64), seconds: Some(seconds), ..Estimate::default() }
+        // Without any known size nothing is foreseen.
+        let seconds = (parameters > 0.0).then_some(seconds);
+        Estimate { tokens: Some(tokens as u64), seconds, ..Estimate::default() }
     }
 
     fn run(config: &CompareConfig, context: &Context<'_>) -> Result<Metrics, StageError> {

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use inkstone_kernels::{LinearShape, Precision, isa, linear, linear_grad_input, linear_grad_weight};
 use inkstone_recipe::{Progress as _, peak_bytes};
-use inkstone_train::bench::{Workload, bench as train_bench};
+use inkstone_train::bench::{Measured, Workload, bench as train_bench};
 use inkstone_train::peft::PeftTable;
 use serde_json::{Value, json};
 
@@ -47,51 +47,62 @@ fn train(args: &BenchTrain, printer: &Printer) -> anyhow::Result<ExitCode> {
         warmup: WARMUP,
         steps: args.steps.max(1),
     };
+    let profile = Profile::start(args.profile.as_deref())?;
     let task = printer.task("steps", Some((WARMUP + workload.steps) as u64), "steps");
-    let profile = Profile::start(args.profile.as_deref());
     let measured = train_bench(&workload, |step| task.set(step as u64 + 1))?;
     drop(task);
     profile.finish(printer)?;
+    let report = report(args, &measured, precision);
+    if args.json {
+        printer.json(&report)?;
+    } else {
+        show(args, &report, printer)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn report(args: &BenchTrain, measured: &Measured, precision: Precision) -> Value {
     let mut sorted = measured.seconds.clone();
     sorted.sort_by(f64::total_cmp);
     let (median, best) = (sorted[sorted.len() / 2], sorted[0]);
     let tokens = (args.batch * args.context) as f64;
     let roof = isa::roof(precision);
-    let report = json!({
+    json!({
         "tokens_per_second": tokens / median, "tokens_per_second_best": tokens / best, "seconds": median,
         "peak_bytes": peak_bytes(), "parameters": measured.parameters, "trainable_parameters": measured.trainable, "precision": args.precision,
         "numeric_path": isa::numeric_path(), "threads": rayon::current_num_threads(), "cpu": machine::cpu_name(),
         "flops_per_second": measured.flops / median, "roof_share": roof.map(|roof| measured.flops / median / roof),
         "loss_first": measured.losses.first(), "loss_last": measured.losses.last(),
-        "batch": args.batch, "context": args.context, "steps": workload.steps,
-    });
-    if args.json {
-        printer.json(&report)?;
-        return Ok(ExitCode::SUCCESS);
-    }
+        "batch": args.batch, "context": args.context, "steps": sorted.len(),
+    })
+}
+
+fn show(args: &BenchTrain, report: &Value, printer: &Printer) -> std::io::Result<()> {
     let number = |key: &str| report[key].as_f64().unwrap_or(f64::NAN);
     printer.data(&format!(
         "{:.0} tokens/s (best {:.0}), {:.3} s a step",
         number("tokens_per_second"),
-        tokens / best,
-        median
+        number("tokens_per_second_best"),
+        number("seconds")
     ))?;
     printer.data(&format!(
         "{:.1} GFLOP/s, {:.0} % of the roof in {}",
-        measured.flops / median / 1e9,
+        number("flops_per_second") / 1e9,
         100.0 * number("roof_share"),
         args.precision
     ))?;
     printer.data(&format!(
         "{:.1} M parameters, peak memory {}",
-        measured.parameters as f64 / 1e6,
-        bytes(peak_bytes().unwrap_or(0))
+        number("parameters") / 1e6,
+        bytes(report["peak_bytes"].as_u64().unwrap_or(0))
     ))?;
     if args.lora.is_some() {
-        printer.data(&format!("{} parameters are trained", thousands(measured.trainable)))?;
+        printer.data(&format!(
+            "{} parameters are trained",
+            thousands(report["trainable_parameters"].as_u64().unwrap_or(0))
+        ))?;
     }
-    printer.data(&format!("loss {:.3} → {:.3} on the one batch", number("loss_first"), number("loss_last")))?;
-    Ok(ExitCode::SUCCESS)
+    printer.data(&format!("loss {:.3} → {:.3} on the one batch", number("loss_first"), number("loss_last")))
 }
 
 fn model(args: &BenchTrain) -> Value {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use inkstone_kernels::Precision;
 use inkstone_kernels::isa::{self, Rates};
 use inkstone_kernels::profile::{self, MOST, Span, Work};
-use inkstone_recipe::fs::write_atomic_with;
+use inkstone_recipe::fs::{write_atomic, write_atomic_with};
 use inkstone_train::STEP;
 use serde_json::json;
 
@@ -19,12 +19,13 @@ pub(crate) struct Profile {
 }
 
 impl Profile {
-    /// Records from now on, if a file is named.
-    pub(crate) fn start(file: Option<&Path>) -> Self {
-        if file.is_some() {
+    /// Records from now on, if a file is named; it is there from now on, so that a place that can't be written to is known at once.
+    pub(crate) fn start(file: Option<&Path>) -> anyhow::Result<Self> {
+        if let Some(file) = file {
+            write_atomic(file, b"[]\n")?;
             profile::record();
         }
-        Self { file: file.map(Path::to_owned) }
+        Ok(Self { file: file.map(Path::to_owned) })
     }
 
     /// Writes the file and says where the time went.

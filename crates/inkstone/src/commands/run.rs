@@ -22,7 +22,7 @@ pub(crate) fn run(args: &Run, runs: &Path, printer: &Printer) -> anyhow::Result<
     let store = Store::open(runs)?;
     let interrupt = machine::stop_on_ctrl_c()?;
     let options = Options { only: args.only.clone(), from: args.from.clone(), wait: !args.no_wait };
-    let (started, profile) = (Instant::now(), Profile::start(args.profile.as_deref()));
+    let (started, profile) = (Instant::now(), Profile::start(args.profile.as_deref())?);
     let environment = machine::environment(printer, &interrupt, Some(&machine::measured));
     let report = inkstone_recipe::run(&recipe, &registry, &store, &options, &environment)?;
     let page = crate::report::write(&report)?;
