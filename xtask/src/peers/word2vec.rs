@@ -15,8 +15,9 @@ use crate::{Verdict, python, repo};
 const PINS: [&str; 3] = ["gensim==4.4.0", "numpy==2.4.6", "scipy==1.17.1"];
 /// The package that carries the original program's source.
 const ORIGINAL: &str = "word2vec==0.11.1";
-/// Times that we must be faster.
-const FASTER: [(&str, f64); 2] = [("original", 2.0), ("gensim", 1.5)];
+/// Times that we must be faster than a peer, and whether its quality counts: the learning rate of gensim's threads that read the file
+/// themselves does not fall as it should.
+const PEERS: [(&str, f64, bool); 3] = [("original", 2.0, true), ("gensim", 1.5, true), ("gensim-file", 1.5, false)];
 
 /// What to train on and how often.
 #[derive(Debug, clap::Args)]
@@ -24,7 +25,7 @@ pub(crate) struct Arguments {
     /// A text of a sentence a line; the English texts of `INKSTONE_DATA` if left out
     #[arg(long, value_name = "FILE")]
     text: Option<PathBuf>,
-    /// Seeds; each of the three trains once with each
+    /// Seeds; each of the programs trains once with each
     #[arg(long, default_value_t = 5)]
     seeds: u64,
     /// The first of them
@@ -35,7 +36,7 @@ pub(crate) struct Arguments {
     python: String,
 }
 
-/// What one of the three did with one seed.
+/// What one of the programs did with one seed.
 struct Outcome {
     name: &'static str,
     seconds: f64,
@@ -55,8 +56,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Verdict> {
     let mut outcomes = Vec::new();
     for seed in (arguments.first_seed..).take(arguments.seeds as usize) {
         outcomes.push(contest.one("inkstone", seed)?);
-        outcomes.push(contest.one("original", seed)?);
-        outcomes.push(contest.one("gensim", seed)?);
+        for (peer, ..) in PEERS {
+            outcomes.push(contest.one(peer, seed)?);
+        }
     }
     Ok(verdict(&outcomes).into())
 }
@@ -77,7 +79,8 @@ impl Contest {
         let seconds = match name {
             "inkstone" => seconds(self.ours(&out, seed))?,
             "original" => seconds(self.original(&out))?,
-            _ => self.gensim(&out, seed)?,
+            "gensim" => self.gensim(&out, seed, "lines")?,
+            _ => self.gensim(&out, seed, "file")?,
         };
         let analogies = self.judge(&out, "analogies", "--questions", &self.data.join("questions-words.txt"))?;
         let similarity = self.judge(&out, "similarity", "--pairs", &self.pairs()?)?;
@@ -89,7 +92,7 @@ impl Contest {
         };
         let Outcome { analogies, spearman, .. } = outcome;
         println!(
-            "seed {seed}  {name:<9} {seconds:6.2} s  analogies {:.2} %  Spearman {spearman:.4}",
+            "seed {seed}  {name:<11} {seconds:6.2} s  analogies {:.2} %  Spearman {spearman:.4}",
             analogies * 100.0
         );
         Ok(outcome)
@@ -112,10 +115,10 @@ impl Contest {
     }
 
     /// It says itself how long it took, without the loading of its modules.
-    fn gensim(&self, out: &Path, seed: u64) -> Result<f64> {
+    fn gensim(&self, out: &Path, seed: u64, way: &str) -> Result<f64> {
         let script = repo::root().join("fixtures/scripts/peers/word2vec.py");
         let mut command = Command::new(&self.python);
-        command.arg(script).arg(&self.text).arg(out).arg(seed.to_string());
+        command.arg(script).arg(&self.text).arg(out).args([&seed.to_string(), way]);
         let said = said(&mut command)?;
         said.trim().parse().with_context(|| format!("gensim said {said:?}, not its seconds"))
     }
@@ -232,7 +235,7 @@ fn add_line(text: &mut String, line: &str) {
 /// Prints the comparison and says whether we are as good and as much faster as we must be.
 fn verdict(outcomes: &[Outcome]) -> bool {
     let ours = Summary::of("inkstone", outcomes);
-    FASTER.iter().fold(true, |holds, &(name, factor)| {
+    PEERS.iter().fold(true, |holds, &(name, factor, judged)| {
         let theirs = Summary::of(name, outcomes);
         let faster = theirs.seconds / ours.seconds;
         println!("{name}: {faster:.2} times as long (at least {factor})");
@@ -240,7 +243,7 @@ fn verdict(outcomes: &[Outcome]) -> bool {
             .into_iter()
             .fold(true, |good, (what, ours, theirs)| {
                 println!("  {what}: ours {:.4} ± {:.4}, theirs {:.4} ± {:.4}", ours.0, ours.1, theirs.0, theirs.1);
-                good && ours.0 + ours.1 >= theirs.0 - theirs.1
+                good && (!judged || ours.0 + ours.1 >= theirs.0 - theirs.1)
             });
         holds && faster >= factor && as_good
     })

@@ -8,7 +8,7 @@ use super::operand::{Operand, Panels, Words};
 use super::tile::{LARGEST, Tile};
 use super::view::{Extent, View, ViewMut};
 use crate::Precision;
-use crate::number::{load, store};
+use crate::number::{Number, load, store};
 use crate::scratch::Scratch;
 
 /// Products with fewer multiplications than this are not worth a second thread.
@@ -200,12 +200,18 @@ impl Job<'_> {
     unsafe fn block(&self, a: &[u32], block: Block) {
         // SAFETY: the caller's promise.
         unsafe {
-            if self.out.half {
+            if self.out.half && !(self.tile.half.is_some() && self.is_shallow()) {
                 self.half_block(a, block);
             } else {
                 self.sums(a, block, self.out);
             }
         }
+    }
+
+    /// Whether the whole depth lies in one panel of `b`.
+    fn is_shallow(&self) -> bool {
+        let deepest = STEPS * self.tile.element.depth();
+        self.b.level % deepest + self.extent.depth <= deepest
     }
 
     /// One block whose sums are rounded when they are complete.
@@ -232,13 +238,14 @@ impl Job<'_> {
         }
     }
 
-    /// The sums of one block, to `out` in f32; `packed` are the panels of `a` where its columns are adjacent in memory, not its rows.
+    /// The sums of one block, to `out`, which is in f32 where they take several panels; `packed` are the panels of `a` where its columns are adjacent in memory, not its rows.
     ///
     /// # Safety
     /// As for [`Self::block`].
     unsafe fn sums(&self, packed: &[u32], block: Block, out: ViewMut) {
         let (tile, element) = (&self.tile, self.tile.element.depth());
-        let run = if self.a.turned() { tile.turned } else { tile.straight };
+        let single = tile.single.of(self.a.turned());
+        let run = tile.half.filter(|_| out.half).map_or(single, |half| half.of(self.a.turned()));
         let (first, panels) = (block.row / tile.rows, block.rows.div_ceil(tile.rows));
         let (tall, wide) = (STEPS * tile.rows, STEPS * tile.columns);
         let mut own = Scratch::take(if self.a.turned() { 0 } else { panels * tall });
@@ -265,9 +272,11 @@ impl Job<'_> {
                     let at = (block.row + down * tile.rows, across * tile.columns);
                     // SAFETY: both panels hold so many steps.
                     unsafe {
-                        self.tile_at(out.at(at.0, at.1), at, (add, &mut edge), |out, stride, add| {
-                            run(a.as_ptr(), b.as_ptr(), depth.div_ceil(element), out, stride, add);
-                        });
+                        let steps = depth.div_ceil(element);
+                        let whole = |out, stride, add| run(a.as_ptr(), b.as_ptr(), steps, out, stride, add);
+                        let cut =
+                            |edge: *mut f32, stride| single(a.as_ptr(), b.as_ptr(), steps, edge.cast(), stride, false);
+                        self.tile_at(out.at(at.0, at.1), at, (add, &mut edge), (whole, cut));
                     };
                 }
             }
@@ -275,7 +284,7 @@ impl Job<'_> {
         }
     }
 
-    /// Lets `run` write the tile at (row, column), which is at `out`; one that reaches over the edge by way of `edge`.
+    /// Lets `whole` write the tile at (row, column), which is at `out`; one that reaches over the edge is written by `cut` to `edge` first.
     ///
     /// # Safety
     /// As for [`product`]; nobody else touches the tile.
@@ -285,20 +294,30 @@ impl Job<'_> {
         out: ViewMut,
         (row, column): (usize, usize),
         (add, edge): (bool, &mut [f32; LARGEST]),
-        run: impl Fn(*mut f32, usize, bool),
+        (whole, cut): (impl Fn(*mut u8, usize, bool), impl Fn(*mut f32, usize)),
     ) {
         let (rows, columns) = (self.extent.rows - row, self.extent.columns - column);
         if rows >= self.tile.rows && columns >= self.tile.columns {
-            return run(out.pointer.cast(), out.row as usize, add);
+            return whole(out.pointer, out.row as usize, add);
         }
-        run(edge.as_mut_ptr(), self.tile.columns, false);
+        cut(edge.as_mut_ptr(), self.tile.columns);
         for (n, from) in edge.chunks_exact(self.tile.columns).take(rows.min(self.tile.rows)).enumerate() {
-            let width = columns.min(self.tile.columns);
+            let from = &from[..columns.min(self.tile.columns)];
             // SAFETY: the part of the row lies inside the output.
-            let to = unsafe { out.at(n, 0).line::<f32>(width) };
-            for (to, from) in to.iter_mut().zip(from) {
-                *to = if add { *to + from } else { *from };
+            unsafe {
+                if out.half {
+                    write(out.at(n, 0).line::<bf16>(from.len()), from, add);
+                } else {
+                    write(out.at(n, 0).line::<f32>(from.len()), from, add);
+                }
             }
         }
+    }
+}
+
+/// Writes the sums, or adds them to what is there.
+fn write<N: Number>(to: &mut [N], sums: &[f32], add: bool) {
+    for (to, sum) in to.iter_mut().zip(sums) {
+        *to = N::from_f32(if add { to.to_f32() + sum } else { *sum });
     }
 }

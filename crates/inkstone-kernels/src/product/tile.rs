@@ -23,10 +23,25 @@ impl Element {
 }
 
 /// `out[r, c] (+)= Σₛ a[r, s] · b[s, c]` over `steps` elements: panel of `a`, panel of `b`, steps, first
-/// element of `out`, its row stride, and whether to add to what is there.
+/// element of `out`, its row stride in elements, and whether to add to what is there.
 ///
 /// `a` is `[rows][STEPS]`, or `[steps][rows]` where it was turned; `b` is `[steps][columns]`.
-pub(super) type Run = unsafe fn(*const u32, *const u32, usize, *mut f32, usize, bool);
+pub(super) type Run = unsafe fn(*const u32, *const u32, usize, *mut u8, usize, bool);
+
+/// The functions of a tile for one kind of output.
+#[derive(Clone, Copy)]
+pub(super) struct Runs {
+    /// For `a` in rows.
+    pub(super) straight: Run,
+    /// For `a` in steps.
+    pub(super) turned: Run,
+}
+
+impl Runs {
+    pub(super) fn of(self, turned: bool) -> Run {
+        if turned { self.turned } else { self.straight }
+    }
+}
 
 /// A tile of one instruction set.
 #[derive(Clone, Copy)]
@@ -34,10 +49,10 @@ pub(super) struct Tile {
     pub(super) rows: usize,
     pub(super) columns: usize,
     pub(super) element: Element,
-    /// For `a` in rows.
-    pub(super) straight: Run,
-    /// For `a` in steps.
-    pub(super) turned: Run,
+    /// Sums to f32.
+    pub(super) single: Runs,
+    /// Sums to bfloat16, where the instruction set rounds them in registers.
+    pub(super) half: Option<Runs>,
 }
 
 /// Largest tile, in elements of the output.
@@ -65,19 +80,25 @@ impl Tile {
 }
 
 /// Loops that any compiler turns into the vectors of its target.
-const PORTABLE: Tile =
-    Tile { rows: 4, columns: 16, element: Element::Single, straight: portable::<false>, turned: portable::<true> };
+const PORTABLE: Tile = Tile {
+    rows: 4,
+    columns: 16,
+    element: Element::Single,
+    single: Runs { straight: portable::<false>, turned: portable::<true> },
+    half: None,
+};
 
 /// # Safety
-/// As [`Run`] says: the panels hold `steps`, and `out` is valid for 4 rows of 16.
+/// As [`Run`] says: the panels hold `steps`, and `out` is valid for 4 rows of 16 f32.
 unsafe fn portable<const TURNED: bool>(
     a: *const u32,
     b: *const u32,
     steps: usize,
-    out: *mut f32,
+    out: *mut u8,
     stride: usize,
     add: bool,
 ) {
+    let out = out.cast::<f32>();
     let mut sums = [[0.0_f32; 16]; 4];
     for step in 0..steps {
         // SAFETY: the panel of `b` holds 16 elements a step.

@@ -1,30 +1,47 @@
 //! Tiles in the vector instructions of x86-64.
 
 use std::arch::x86_64::{
-    __m256, __m512, __m512bh, __m512i, _mm256_add_ps, _mm256_cvtss_f32, _mm256_fmadd_ps, _mm256_loadu_ps,
-    _mm256_set1_ps, _mm256_setzero_ps, _mm256_storeu_ps, _mm512_add_ps, _mm512_alignr_epi32, _mm512_cvtne2ps_pbh,
-    _mm512_cvtss_f32, _mm512_dpbf16_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_mask_storeu_epi32,
-    _mm512_maskz_loadu_epi16, _mm512_maskz_loadu_ps, _mm512_permutex2var_epi16, _mm512_permutexvar_epi16,
-    _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512, _mm512_shuffle_i32x4, _mm512_storeu_ps,
-    _mm512_storeu_si512, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
+    __m256, __m256bh, __m256i, __m512, __m512bh, __m512i, _mm256_add_ps, _mm256_cvtss_f32, _mm256_fmadd_ps,
+    _mm256_loadu_ps, _mm256_loadu_si256, _mm256_set1_ps, _mm256_setzero_ps, _mm256_storeu_ps, _mm256_storeu_si256,
+    _mm512_add_ps, _mm512_alignr_epi32, _mm512_castsi512_ps, _mm512_cvtepu16_epi32, _mm512_cvtne2ps_pbh,
+    _mm512_cvtneps_pbh, _mm512_cvtss_f32, _mm512_dpbf16_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_loadu_si512,
+    _mm512_mask_storeu_epi32, _mm512_maskz_loadu_epi16, _mm512_maskz_loadu_ps, _mm512_permutex2var_epi16,
+    _mm512_permutexvar_epi16, _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512, _mm512_shuffle_i32x4,
+    _mm512_slli_epi32, _mm512_storeu_ps, _mm512_storeu_si512, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64,
+    _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
 };
 
 use super::STEPS;
 use super::pack::Part;
-use super::tile::{Element, Tile};
+use super::tile::{Element, Runs, Tile};
 use crate::number::Number;
 
 /// 24 of the 32 registers hold sums.
-pub(super) const AVX512: Tile =
-    Tile { rows: 12, columns: 32, element: Element::Single, straight: avx512::<false>, turned: avx512::<true> };
+pub(super) const AVX512: Tile = Tile {
+    rows: 12,
+    columns: 32,
+    element: Element::Single,
+    single: Runs { straight: avx512::<false>, turned: avx512::<true> },
+    half: None,
+};
 
 /// As [`AVX512`], two products a lane and instruction.
-pub(super) const AVX512_BF16: Tile =
-    Tile { rows: 12, columns: 32, element: Element::Pair, straight: avx512_bf16::<false>, turned: avx512_bf16::<true> };
+pub(super) const AVX512_BF16: Tile = Tile {
+    rows: 12,
+    columns: 32,
+    element: Element::Pair,
+    single: Runs { straight: avx512_bf16::<false>, turned: avx512_bf16::<true> },
+    half: Some(Runs { straight: avx512_bf16_half::<false>, turned: avx512_bf16_half::<true> }),
+};
 
 /// 12 of the 16 registers hold sums.
-pub(super) const AVX2: Tile =
-    Tile { rows: 6, columns: 16, element: Element::Single, straight: avx2::<false>, turned: avx2::<true> };
+pub(super) const AVX2: Tile = Tile {
+    rows: 6,
+    columns: 16,
+    element: Element::Single,
+    single: Runs { straight: avx2::<false>, turned: avx2::<true> },
+    half: None,
+};
 
 /// Multiplications and additions in registers alone, `rounds` times 24 instructions: what no product can exceed.
 ///
@@ -236,11 +253,14 @@ const fn place<const TURNED: bool>(rows: usize, row: usize, step: usize) -> usiz
     if TURNED { step * rows + row } else { row * STEPS + step }
 }
 
-/// A tile's function of `$rows` rows and two vectors of `$lanes`; `$step` multiplies one element of `a` with both and adds to the row's sums. A
-/// macro, because the sums stay in registers only where nothing takes their address, and a function of certain instructions is not
-/// always inlined.
+/// A tile's function of `$rows` rows and two vectors of `$lanes`; `$step` multiplies one element of `a` with both and adds to the row's sums, which `$get`
+/// and `$put` move from and to `$number`s. A macro, because the sums stay in registers only where nothing takes their address, and
+/// a function of certain instructions is not always inlined.
 macro_rules! tile {
-    ($name:ident, $features:literal, $rows:literal, $lanes:literal, $zero:ident, $load:ident, $store:ident, $add:ident, $step:expr) => {
+    (
+        $name:ident, $features:literal, $rows:literal, $lanes:literal, $zero:ident, $load:ident, $add:ident,
+        $number:ty, $get:ident, $put:ident, $step:expr
+    ) => {
         /// # Safety
         /// As [`super::tile::Run`] says; the processor has the instructions.
         #[target_feature(enable = $features)]
@@ -248,10 +268,11 @@ macro_rules! tile {
             a: *const u32,
             b: *const u32,
             steps: usize,
-            out: *mut f32,
+            out: *mut u8,
             stride: usize,
             add: bool,
         ) {
+            let out = out.cast::<$number>();
             let mut sums = [[$zero(); 2]; $rows];
             for step in 0..steps {
                 // SAFETY: the panels hold `steps`.
@@ -268,16 +289,39 @@ macro_rules! tile {
                 unsafe {
                     let (low, high) = (out.add(row * stride), out.add(row * stride + $lanes));
                     if add {
-                        $store(low, $add($load(low), left));
-                        $store(high, $add($load(high), right));
+                        $put(low, $add($get(low), left));
+                        $put(high, $add($get(high), right));
                     } else {
-                        $store(low, left);
-                        $store(high, right);
+                        $put(low, left);
+                        $put(high, right);
                     }
                 }
             }
         }
     };
+}
+
+/// Sixteen bfloat16.
+///
+/// # Safety
+/// They lie in a live slice; the processor has AVX-512F.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn get_half(from: *const u16) -> __m512 {
+    // SAFETY: the caller's promise.
+    let narrow = unsafe { _mm256_loadu_si256(from.cast()) };
+    _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(narrow)))
+}
+
+/// Writes sixteen bfloat16, rounded to the nearest, ties to even.
+///
+/// # Safety
+/// There is room for them; the processor has AVX-512F and AVX512-BF16.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bf16")]
+unsafe fn put_half(to: *mut u16, sums: __m512) {
+    // SAFETY: the caller's promise; 256 bits of bfloat16 are 256 bits of integers.
+    unsafe { _mm256_storeu_si256(to.cast(), std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(sums))) };
 }
 
 tile!(
@@ -287,30 +331,42 @@ tile!(
     16,
     _mm512_setzero_ps,
     _mm512_loadu_ps,
-    _mm512_storeu_ps,
     _mm512_add_ps,
+    f32,
+    _mm512_loadu_ps,
+    _mm512_storeu_ps,
     |a: u32, b: [__m512; 2], sum: [__m512; 2]| {
         let a = _mm512_set1_ps(f32::from_bits(a));
         [_mm512_fmadd_ps(a, b[0], sum[0]), _mm512_fmadd_ps(a, b[1], sum[1])]
     }
 );
 
-tile!(
-    avx512_bf16,
-    "avx512f,avx512bf16",
-    12,
-    16,
-    _mm512_setzero_ps,
-    _mm512_loadu_ps,
-    _mm512_storeu_ps,
-    _mm512_add_ps,
-    |a: u32, b: [__m512; 2], sum: [__m512; 2]| {
-        // Registers of 512 bits have no invalid content.
-        let pairs = |x: __m512| std::mem::transmute::<__m512, __m512bh>(x);
-        let a = pairs(_mm512_set1_ps(f32::from_bits(a)));
-        [_mm512_dpbf16_ps(sum[0], a, pairs(b[0])), _mm512_dpbf16_ps(sum[1], a, pairs(b[1]))]
-    }
-);
+/// Tiles of dot products in bfloat16.
+macro_rules! dot_products {
+    ($name:ident, $number:ty, $get:ident, $put:ident) => {
+        tile!(
+            $name,
+            "avx512f,avx512bf16",
+            12,
+            16,
+            _mm512_setzero_ps,
+            _mm512_loadu_ps,
+            _mm512_add_ps,
+            $number,
+            $get,
+            $put,
+            |a: u32, b: [__m512; 2], sum: [__m512; 2]| {
+                // Registers of 512 bits have no invalid content.
+                let pairs = |x: __m512| std::mem::transmute::<__m512, __m512bh>(x);
+                let a = pairs(_mm512_set1_ps(f32::from_bits(a)));
+                [_mm512_dpbf16_ps(sum[0], a, pairs(b[0])), _mm512_dpbf16_ps(sum[1], a, pairs(b[1]))]
+            }
+        );
+    };
+}
+
+dot_products!(avx512_bf16, f32, _mm512_loadu_ps, _mm512_storeu_ps);
+dot_products!(avx512_bf16_half, u16, get_half, put_half);
 
 tile!(
     avx2,
@@ -319,8 +375,10 @@ tile!(
     8,
     _mm256_setzero_ps,
     _mm256_loadu_ps,
-    _mm256_storeu_ps,
     _mm256_add_ps,
+    f32,
+    _mm256_loadu_ps,
+    _mm256_storeu_ps,
     |a: u32, b: [__m256; 2], sum: [__m256; 2]| {
         let a = _mm256_set1_ps(f32::from_bits(a));
         [_mm256_fmadd_ps(a, b[0], sum[0]), _mm256_fmadd_ps(a, b[1], sum[1])]
