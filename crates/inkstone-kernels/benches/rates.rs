@@ -163,7 +163,7 @@ fn loops() {
     let mut dweight = vec![0.0; width];
     let time = best(|| rms_norm_backward(dx, &mut dweight, &dy[..n], &x[..n], &weight, 1e-5));
     report("rms_norm_backward", bytes(3 * n), "B", time);
-    let shape = RopeShape { batch: 8, length: 256, heads: 8, head_dim: 64 };
+    let shape = RopeShape { batch: 8, length: 256, heads: 8, head_dim: 64, row: 512 };
     let (cos, sin) = (numbers(256 * 32), numbers(256 * 32));
     report("rope", bytes(2 * n), "B", best(|| rope(&mut y[..n], &cos, &sin, shape, false)));
     report("swiglu", bytes(3 * f), "B", best(|| swiglu(&mut z, &x[..f], &x[f..2 * f])));

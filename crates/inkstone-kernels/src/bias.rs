@@ -3,7 +3,9 @@
 use rayon::prelude::*;
 
 use crate::elementwise::add_to;
+use crate::number::Number;
 use crate::profile::{Work, span};
+use crate::simd::simd_fn;
 
 /// Rows per task.
 const ROWS: usize = 64;
@@ -12,13 +14,13 @@ const ROWS: usize = 64;
 ///
 /// # Panics
 /// If `y` is not whole rows of `bias.len()`.
-pub fn add_bias(y: &mut [f32], bias: &[f32]) {
+pub fn add_bias<N: Number>(y: &mut [N], bias: &[f32]) {
     let width = bias.len().max(1);
     assert!(y.len().is_multiple_of(width), "y has {} elements, expected rows of {width}", y.len());
     let _span = span("bias", || Work::moving(2 * size_of_val(y)));
     y.par_chunks_mut(ROWS * width).for_each(|y| {
         for y in y.chunks_exact_mut(width) {
-            add_to(y, bias);
+            add_row(y, bias);
         }
     });
 }
@@ -27,7 +29,7 @@ pub fn add_bias(y: &mut [f32], bias: &[f32]) {
 ///
 /// # Panics
 /// If `dy` is not whole rows of `dbias.len()`.
-pub fn add_bias_backward(dbias: &mut [f32], dy: &[f32]) {
+pub fn add_bias_backward<N: Number>(dbias: &mut [f32], dy: &[N]) {
     let width = dbias.len().max(1);
     assert!(dy.len().is_multiple_of(width), "dy has {} elements, expected rows of {width}", dy.len());
     let _span = span("bias, gradient", || Work::moving(size_of_val(dy)));
@@ -36,7 +38,7 @@ pub fn add_bias_backward(dbias: &mut [f32], dy: &[f32]) {
         .map(|dy| {
             let mut sum = vec![0.0; width];
             for dy in dy.chunks_exact(width) {
-                add_to(&mut sum, dy);
+                add_numbers(&mut sum, dy);
             }
             sum
         })
@@ -44,5 +46,21 @@ pub fn add_bias_backward(dbias: &mut [f32], dy: &[f32]) {
     dbias.fill(0.0);
     for sum in partial {
         add_to(dbias, &sum);
+    }
+}
+
+simd_fn! {
+    fn add_row<'a, N: Number>(y: &'a mut [N], bias: &'a [f32]) {
+        for (y, bias) in y.iter_mut().zip(bias) {
+            *y = N::from_f32(y.to_f32() + bias);
+        }
+    }
+}
+
+simd_fn! {
+    fn add_numbers<'a, N: Number>(sum: &'a mut [f32], dy: &'a [N]) {
+        for (sum, dy) in sum.iter_mut().zip(dy) {
+            *sum += dy.to_f32();
+        }
     }
 }

@@ -3,12 +3,15 @@
 use rayon::prelude::*;
 
 use crate::expect_len;
+use crate::number::Number;
 use crate::profile::{Work, span};
 use crate::reduce::{exp_in_place, exp_sum, max};
 use crate::simd::simd_fn;
 
 /// Rows per task.
 const ROWS: usize = 8;
+/// Numbers that are turned into bfloat16 at a time.
+const HALVED: usize = 64;
 
 /// `losses[n] = log Σᵥ exp(logits[n, v]) − logits[n, labels[n]]`; 0 where the label is negative.
 ///
@@ -68,6 +71,23 @@ simd_fn! {
     pub(crate) fn row_loss<'a>(row: &'a mut [f32], label: i32, scale: f32) -> f32 {
         let logit = row[label as usize];
         gradient(row, label as usize, scale) - logit
+    }
+}
+
+simd_fn! {
+    /// Turns a row into bfloat16, which take the first half of its memory.
+    pub(crate) fn halve<'a>(row: &'a mut [f32]) {
+        let mut first = 0;
+        while first < row.len() {
+            let numbers = &row[first..row.len().min(first + HALVED)];
+            let (mut block, size) = ([0.0; HALVED], numbers.len());
+            block[..size].copy_from_slice(numbers);
+            for (pair, to) in block.as_chunks::<2>().0.iter().zip(&mut row[first / 2..][..size.div_ceil(2)]) {
+                let [low, high] = pair.map(|x| u32::from(x.half_bits()));
+                *to = f32::from_bits(if cfg!(target_endian = "little") { low | high << 16 } else { low << 16 | high });
+            }
+            first += HALVED;
+        }
     }
 }
 

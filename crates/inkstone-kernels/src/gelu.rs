@@ -5,6 +5,7 @@ use rayon::prelude::*;
 use crate::elementwise::CHUNK;
 use crate::exp::exp;
 use crate::expect_len;
+use crate::number::Number;
 use crate::profile::{Work, span};
 use crate::simd::simd_fn;
 
@@ -21,7 +22,7 @@ pub enum Gelu {
 ///
 /// # Panics
 /// If the slices differ in length.
-pub fn gelu(y: &mut [f32], x: &[f32], form: Gelu) {
+pub fn gelu<N: Number>(y: &mut [N], x: &[N], form: Gelu) {
     expect_len("x", x.len(), y.len());
     let _span = span("gelu", || Work::moving(2 * size_of_val(y)));
     y.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(y, x)| match form {
@@ -34,7 +35,7 @@ pub fn gelu(y: &mut [f32], x: &[f32], form: Gelu) {
 ///
 /// # Panics
 /// If the slices differ in length.
-pub fn gelu_backward(dx: &mut [f32], dy: &[f32], x: &[f32], form: Gelu) {
+pub fn gelu_backward<N: Number>(dx: &mut [N], dy: &[N], x: &[N], form: Gelu) {
     expect_len("dy", dy.len(), dx.len());
     expect_len("x", x.len(), dx.len());
     let _span = span("gelu, gradient", || Work::moving(3 * size_of_val(dx)));
@@ -45,18 +46,20 @@ pub fn gelu_backward(dx: &mut [f32], dy: &[f32], x: &[f32], form: Gelu) {
 }
 
 simd_fn! {
-    fn exact_forward<'a>(y: &'a mut [f32], x: &'a [f32]) {
-        for (y, &x) in y.iter_mut().zip(x) {
-            *y = x * normal_cdf(x);
+    fn exact_forward<'a, N: Number>(y: &'a mut [N], x: &'a [N]) {
+        for (y, x) in y.iter_mut().zip(x) {
+            let x = x.to_f32();
+            *y = N::from_f32(x * normal_cdf(x));
         }
     }
 }
 
 simd_fn! {
-    fn exact_backward<'a>(dx: &'a mut [f32], dy: &'a [f32], x: &'a [f32]) {
-        for ((dx, dy), &x) in dx.iter_mut().zip(dy).zip(x) {
+    fn exact_backward<'a, N: Number>(dx: &'a mut [N], dy: &'a [N], x: &'a [N]) {
+        for ((dx, dy), x) in dx.iter_mut().zip(dy).zip(x) {
+            let x = x.to_f32();
             let density = 0.398_942_3 * exp(-0.5 * x * x);
-            *dx = dy * (normal_cdf(x) + x * density);
+            *dx = N::from_f32(dy.to_f32() * (normal_cdf(x) + x * density));
         }
     }
 }
@@ -66,19 +69,21 @@ const SLOPE: f32 = 1.595_769;
 const CUBIC: f32 = 0.044_715;
 
 simd_fn! {
-    fn tanh_forward<'a>(y: &'a mut [f32], x: &'a [f32]) {
-        for (y, &x) in y.iter_mut().zip(x) {
-            *y = x / (1.0 + exp(-SLOPE * (x + CUBIC * x * x * x)));
+    fn tanh_forward<'a, N: Number>(y: &'a mut [N], x: &'a [N]) {
+        for (y, x) in y.iter_mut().zip(x) {
+            let x = x.to_f32();
+            *y = N::from_f32(x / (1.0 + exp(-SLOPE * (x + CUBIC * x * x * x))));
         }
     }
 }
 
 simd_fn! {
-    fn tanh_backward<'a>(dx: &'a mut [f32], dy: &'a [f32], x: &'a [f32]) {
-        for ((dx, dy), &x) in dx.iter_mut().zip(dy).zip(x) {
+    fn tanh_backward<'a, N: Number>(dx: &'a mut [N], dy: &'a [N], x: &'a [N]) {
+        for ((dx, dy), x) in dx.iter_mut().zip(dy).zip(x) {
+            let x = x.to_f32();
             let gate = 1.0 / (1.0 + exp(-SLOPE * (x + CUBIC * x * x * x)));
             let slope = SLOPE * (1.0 + 3.0 * CUBIC * x * x);
-            *dx = dy * (gate + x * gate * (1.0 - gate) * slope);
+            *dx = N::from_f32(dy.to_f32() * (gate + x * gate * (1.0 - gate) * slope));
         }
     }
 }

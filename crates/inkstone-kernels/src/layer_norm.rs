@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use crate::expect_len;
+use crate::number::{Number, load};
 use crate::profile::{Work, span};
 use crate::reduce::{dot, sum};
 use crate::simd::simd_fn;
@@ -14,15 +15,16 @@ const ROWS: usize = 64;
 ///
 /// # Panics
 /// If a slice is not whole rows of `weight.len()`.
-pub fn layer_norm(y: &mut [f32], x: &[f32], (weight, bias): (&[f32], &[f32]), eps: f32) {
+pub fn layer_norm<N: Number>(y: &mut [N], x: &[f32], (weight, bias): (&[f32], &[f32]), eps: f32) {
     expect_len("y", y.len(), x.len());
     expect_rows(x, weight, bias);
     let width = weight.len();
     let size = ROWS * width.max(1);
-    let _span = span("layer norm", || Work::moving(2 * size_of_val(y)));
+    let _span = span("layer norm", || Work::moving(size_of_val(y) + size_of_val(x)));
     y.par_chunks_mut(size).zip(x.par_chunks(size)).for_each(|(y, x)| {
+        let mut line = vec![0.0; width];
         for (y, x) in y.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
-            row_forward(y, x, weight, bias, eps);
+            row_forward((y, &mut line), x, (weight, bias), eps);
         }
     });
 }
@@ -44,7 +46,13 @@ pub struct LayerNormGrads<'a> {
 ///
 /// # Panics
 /// If a slice is not whole rows of `weight.len()`.
-pub fn layer_norm_backward(grads: LayerNormGrads<'_>, dy: &[f32], x: &[f32], weight: &[f32], eps: f32) {
+pub fn layer_norm_backward<N: Number, M: Number>(
+    grads: LayerNormGrads<'_>,
+    dy: &[N],
+    x: &[M],
+    weight: &[f32],
+    eps: f32,
+) {
     let LayerNormGrads { dx, dweight, dbias } = grads;
     expect_len("dx", dx.len(), x.len());
     expect_len("dy", dy.len(), x.len());
@@ -52,14 +60,16 @@ pub fn layer_norm_backward(grads: LayerNormGrads<'_>, dy: &[f32], x: &[f32], wei
     expect_rows(x, weight, dbias);
     let width = weight.len();
     let size = ROWS * width.max(1);
-    let _span = span("layer norm, gradient", || Work::moving(3 * size_of_val(x)));
+    let _span = span("layer norm, gradient", || Work::moving(size_of_val(dx) + size_of_val(dy) + size_of_val(x)));
     let blocks = dx.par_chunks_mut(size).zip(dy.par_chunks(size)).zip(x.par_chunks(size));
     let partial: Vec<[Vec<f32>; 2]> = blocks
         .map(|((dx, dy), x)| {
-            let [mut to_weight, mut to_bias] = [vec![0.0; width], vec![0.0; width]];
+            let [mut to_weight, mut to_bias, mut dy_line, mut x_line] = [(); 4].map(|()| vec![0.0; width]);
             let rows = dx.chunks_exact_mut(width).zip(dy.chunks_exact(width)).zip(x.chunks_exact(width));
             for ((dx, dy), x) in rows {
-                row_backward((dx, &mut to_weight, &mut to_bias), (dy, x, weight), eps);
+                load(&mut dy_line, dy);
+                load(&mut x_line, x);
+                row_backward((dx, &mut to_weight, &mut to_bias), (&dy_line, &x_line, weight), eps);
             }
             [to_weight, to_bias]
         })
@@ -73,10 +83,12 @@ pub fn layer_norm_backward(grads: LayerNormGrads<'_>, dy: &[f32], x: &[f32], wei
 }
 
 simd_fn! {
-    fn row_forward<'a>(y: &'a mut [f32], x: &'a [f32], weight: &'a [f32], bias: &'a [f32], eps: f32) {
-        let scale = centre(y, x, eps);
-        for ((y, w), b) in y.iter_mut().zip(weight).zip(bias) {
-            *y = *y * scale * w + b;
+    /// One row, by way of a line of its size.
+    fn row_forward<'a, N: Number>(to: (&'a mut [N], &'a mut [f32]), x: &'a [f32], affine: (&'a [f32], &'a [f32]), eps: f32) {
+        let ((y, line), (weight, bias)) = (to, affine);
+        let scale = centre(line, x, eps);
+        for (((y, centred), w), b) in y.iter_mut().zip(line).zip(weight).zip(bias) {
+            *y = N::from_f32(*centred * scale * w + b);
         }
     }
 }
@@ -124,7 +136,7 @@ fn centre(out: &mut [f32], x: &[f32], eps: f32) -> f32 {
 }
 
 #[track_caller]
-fn expect_rows(x: &[f32], weight: &[f32], bias: &[f32]) {
+fn expect_rows<N>(x: &[N], weight: &[f32], bias: &[f32]) {
     expect_len("bias", bias.len(), weight.len());
     let width = weight.len();
     assert!(width > 0 || x.is_empty(), "the weight has no elements, but x has {}", x.len());

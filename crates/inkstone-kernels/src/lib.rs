@@ -37,7 +37,10 @@ mod scratch;
 mod simd;
 
 pub use adamw::{AdamW, adamw};
-pub use attention::{AttentionGrads, AttentionSaved, AttentionShape, attention, attention_backward};
+pub use attention::{
+    AttentionGrads, AttentionSaved, AttentionShape, PackedAttentionSaved, attention, attention_backward,
+    packed_attention, packed_attention_backward,
+};
 pub use awake::awake;
 pub use bias::{add_bias, add_bias_backward};
 pub use cross_entropy::{cross_entropy, cross_entropy_backward};
@@ -49,7 +52,7 @@ pub use linear::{LinearShape, Precision, add_linear_grad_input, linear, linear_g
 pub use linear_cross_entropy::{LinearCrossEntropy, LinearCrossEntropyGrads, linear_cross_entropy};
 pub use logistic::{ROW_LANES, add_rows, logistic_step};
 pub use norm::{rms_norm, rms_norm_backward};
-pub use number::{Number, load};
+pub use number::{Number, load, narrow};
 pub use packed::PackedWeight;
 pub use paged::{BLOCK_POSITIONS, PagedBlock, PagedQuery, PagedShape, Stored, paged_attention};
 pub use recurrent::{Cell, CellBackward, CellStep, cell, cell_backward};

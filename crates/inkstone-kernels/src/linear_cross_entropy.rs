@@ -3,7 +3,7 @@
 
 use rayon::prelude::*;
 
-use crate::cross_entropy::{expect_labels, row_loss};
+use crate::cross_entropy::{expect_labels, halve, row_loss};
 use crate::linear::{LinearShape, Precision};
 use crate::number::{Number, store};
 use crate::product::{Corner, Extent, Panels, Plan, View, ViewMut, multiply, product};
@@ -12,7 +12,7 @@ use crate::scratch::Scratch;
 use crate::{expect_len, load};
 
 /// Rows whose logits are there at once.
-const CHUNK: usize = 256;
+const CHUNK: usize = 512;
 
 /// What the loss is of.
 #[derive(Debug, Clone, Copy)]
@@ -126,20 +126,29 @@ impl<N: Number> LinearCrossEntropy<'_, N> {
             .par_chunks_exact_mut(outputs)
             .zip(rows)
             .with_max_len(1)
-            .map(|(logits, &row)| row_loss(logits, self.labels[row], grads.scale))
+            .map(|(logits, &row)| {
+                let loss = row_loss(logits, self.labels[row], grads.scale);
+                if self.precision == Precision::Bf16 {
+                    halve(logits);
+                }
+                loss
+            })
             .collect();
+        let dlogits = match self.precision {
+            Precision::F32 => View::rows(&logits, outputs),
+            Precision::Bf16 => View::rows(&logits, outputs).halved(),
+        };
         rows.iter().zip(found).for_each(|(&row, loss)| losses[row] = loss);
         if let Some(dw) = &mut grads.dw {
             let extent = Extent { rows: outputs, columns: inputs, depth: rows.len() };
-            let (dlogits, plan) = (View::rows(&logits, outputs).transposed(), Plan { accumulate: more, ..plan });
+            let plan = Plan { accumulate: more, ..plan };
             // SAFETY: as above; the gradient's length was checked.
-            unsafe { product(ViewMut::rows(dw, inputs), dlogits, View::rows(&x, inputs), extent, plan) };
+            unsafe { product(ViewMut::rows(dw, inputs), dlogits.transposed(), View::rows(&x, inputs), extent, plan) };
         }
         if let (Some(dx), Some(backward)) = (&mut grads.dx, backward) {
             let extent = Extent { rows: rows.len(), columns: inputs, depth: outputs };
-            let (to, dlogits) = (ViewMut::rows(&mut x, inputs), View::rows(&logits, outputs));
             // SAFETY: as above.
-            unsafe { multiply(to, dlogits, corner(backward), extent, plan) };
+            unsafe { multiply(ViewMut::rows(&mut x, inputs), dlogits, corner(backward), extent, plan) };
             for (x, &row) in x.chunks_exact(inputs.max(1)).zip(rows) {
                 store(&mut dx[row * inputs..(row + 1) * inputs], x);
             }

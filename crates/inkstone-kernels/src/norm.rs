@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use crate::expect_len;
-use crate::number::Number;
+use crate::number::{Number, load};
 use crate::profile::{Work, span};
 use crate::reduce::dot;
 use crate::simd::simd_fn;
@@ -32,11 +32,11 @@ pub fn rms_norm<N: Number>(y: &mut [N], x: &[f32], weight: &[f32], eps: f32) {
 ///
 /// # Panics
 /// If a slice is not whole rows of `weight.len()`.
-pub fn rms_norm_backward<N: Number>(
+pub fn rms_norm_backward<N: Number, M: Number>(
     dx: &mut [f32],
     dweight: &mut [f32],
     dy: &[N],
-    x: &[f32],
+    x: &[M],
     weight: &[f32],
     eps: f32,
 ) {
@@ -50,10 +50,11 @@ pub fn rms_norm_backward<N: Number>(
     let blocks = dx.par_chunks_mut(size).zip(dy.par_chunks(size)).zip(x.par_chunks(size));
     let partial: Vec<Vec<f32>> = blocks
         .map(|((dx, dy), x)| {
-            let mut sum = vec![0.0; width];
+            let (mut sum, mut line) = (vec![0.0; width], vec![0.0; width]);
             let rows = dx.chunks_exact_mut(width).zip(dy.chunks_exact(width)).zip(x.chunks_exact(width));
             for ((dx, dy), x) in rows {
-                row_backward((dx, &mut sum), (dy, x, weight), eps);
+                load(&mut line, x);
+                row_backward((dx, &mut sum), (dy, &line, weight), eps);
             }
             sum
         })
@@ -97,7 +98,7 @@ fn inverse_rms(x: &[f32], eps: f32) -> f32 {
 }
 
 #[track_caller]
-fn expect_rows(x: &[f32], width: usize) {
+fn expect_rows<N>(x: &[N], width: usize) {
     assert!(width > 0 || x.is_empty(), "the weight has no elements, but x has {}", x.len());
     assert!(width == 0 || x.len().is_multiple_of(width), "x has {} elements, expected rows of {width}", x.len());
 }

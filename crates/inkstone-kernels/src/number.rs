@@ -2,8 +2,15 @@
 
 use half::bf16;
 
+use rayon::prelude::*;
+
 use crate::bf16::rounded;
+use crate::expect_len;
+use crate::profile::{Work, span};
 use crate::simd::simd_fn;
+
+/// Numbers of a task.
+const PART: usize = 1 << 15;
 
 /// A stored number.
 pub trait Number: Copy + Send + Sync + Default + 'static {
@@ -65,6 +72,16 @@ simd_fn! {
             *to = N::from_f32(from);
         }
     }
+}
+
+/// `to = from` as bfloat16, on all threads.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn narrow(to: &mut [bf16], from: &[f32]) {
+    expect_len("to", to.len(), from.len());
+    let _span = span("narrow", || Work::moving(size_of_val(to) + size_of_val(from)));
+    to.par_chunks_mut(PART).zip(from.par_chunks(PART)).for_each(|(to, from)| store(to, from));
 }
 
 simd_fn! {

@@ -7,7 +7,7 @@ use crate::number::Number;
 use crate::profile::{Work, span};
 use crate::simd::simd_fn;
 
-/// Shape of what is rotated: `[batch, length, heads, head_dim]`.
+/// Shape of what is rotated: `[batch, length, heads, head_dim]`, at the beginning of each position's row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RopeShape {
     /// Rows.
@@ -18,6 +18,8 @@ pub struct RopeShape {
     pub heads: usize,
     /// Width of a head, even.
     pub head_dim: usize,
+    /// Elements from one position to the next.
+    pub row: usize,
 }
 
 /// Rotates each pair `(x[i], x[i + head_dim/2])` of every head by the angle of its position, given
@@ -26,10 +28,11 @@ pub struct RopeShape {
 /// # Panics
 /// If a slice does not have the length that `shape` says, or `head_dim` is odd.
 pub fn rope<N: Number>(x: &mut [N], cos: &[f32], sin: &[f32], shape: RopeShape, inverse: bool) {
-    let RopeShape { batch, length, heads, head_dim } = shape;
+    let RopeShape { batch, length, heads, head_dim, row } = shape;
     let half = head_dim / 2;
     assert!(head_dim == 2 * half, "head_dim is {head_dim}, expected an even number");
-    expect_len("x", x.len(), batch * length * heads * head_dim);
+    assert!(row >= heads * head_dim, "{heads} heads of {head_dim} in rows of {row}");
+    expect_len("x", x.len(), batch * length * row);
     expect_len("cos", cos.len(), length * half);
     expect_len("sin", sin.len(), length * half);
     if half == 0 || x.is_empty() {
@@ -37,10 +40,10 @@ pub fn rope<N: Number>(x: &mut [N], cos: &[f32], sin: &[f32], shape: RopeShape, 
     }
     let _span = span("rope", || Work::moving(2 * size_of_val(x)));
     let sign = if inverse { -1.0 } else { 1.0 };
-    x.par_chunks_mut(heads * head_dim).enumerate().with_min_len(32).for_each(|(row, x)| {
-        let at = row % length * half;
+    x.par_chunks_mut(row).enumerate().with_min_len(32).for_each(|(position, x)| {
+        let at = position % length * half;
         let (cos, sin) = (&cos[at..at + half], &sin[at..at + half]);
-        rotate(x, cos, sin, sign);
+        rotate(&mut x[..heads * head_dim], cos, sin, sign);
     });
 }
 

@@ -14,7 +14,7 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use inkstone_nn::ops::{self, Attention as How, Bias, RopeAngles};
+use inkstone_nn::ops::{Attention as How, Bias, RopeAngles};
 use inkstone_nn::{Activation, Embedding, Projection, RmsNorm};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -24,7 +24,7 @@ use crate::architecture::{Architecture, Dimensions};
 use crate::builder::{Builder, Shape};
 use crate::fields::{expect, expect_sizes, expect_word};
 use crate::pass::{Keys, Pass};
-use crate::rows::{Rows, alibi_slopes, attend, split_heads};
+use crate::rows::{Rows, alibi_slopes, attend_packed};
 
 /// The fields of `config.json` that matter to the maths.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -259,12 +259,8 @@ impl Block {
 
 impl Attention {
     fn forward(&self, x_ne: Tensor<2>, geometry: &Geometry, cache: Option<Keys<'_>>) -> Tensor<2> {
-        let [q_bthd, k_bthd, v_bthd] = split_heads(self.W_pack.forward(x_ne), &geometry.rows, geometry.heads);
-        let turn = |x: Tensor<4>| match &geometry.angles {
-            Some(angles) => ops::rope(x, angles),
-            None => x,
-        };
-        self.o_proj.forward(attend(turn(q_bthd), (turn(k_bthd), v_bthd), &geometry.how, cache))
+        let (heads, how) = ((&geometry.rows, [geometry.heads; 2]), (&geometry.how, geometry.angles.as_ref()));
+        self.o_proj.forward(attend_packed(self.W_pack.forward(x_ne), heads, how, cache))
     }
 }
 

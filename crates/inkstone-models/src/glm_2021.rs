@@ -19,7 +19,7 @@ use crate::architecture::{Architecture, Dimensions};
 use crate::builder::{Builder, Shape};
 use crate::fields::{expect, expect_sizes};
 use crate::pass::Pass;
-use crate::rows::{Rows, attend, split_heads};
+use crate::rows::{Rows, attend_packed};
 
 /// The fields of `config.json` that matter to the maths.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -211,9 +211,9 @@ impl Block {
     fn forward(&self, x_ne: Tensor<2>, n: usize, (config, rows): (&Config, &Rows), pass: &mut Pass<'_>) -> Tensor<2> {
         let (heads, cache) = (config.num_attention_heads, pass.keys(n));
         let qkv = self.attention.query_key_value.forward(self.input_layernorm.forward(x_ne.clone()));
-        let [q_bthd, k_bthd, v_bthd] = split_heads(qkv, rows, heads);
         let how = rows.causal(config.hidden_size / heads);
-        let attended_ne = self.attention.dense.forward(attend(q_bthd, (k_bthd, v_bthd), &how, cache));
+        let out_ne = attend_packed(qkv, (rows, [heads; 2]), (&how, None), cache);
+        let attended_ne = self.attention.dense.forward(out_ne);
         let x_ne = ops::add(x_ne, pass.observe(|| format!("layers.{n}.attention"), attended_ne));
         let gelu = Activation::named("gelu_new").unwrap_or(Activation::Relu);
         let inner_nf =

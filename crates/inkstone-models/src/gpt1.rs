@@ -20,7 +20,7 @@ use crate::architecture::{Architecture, Dimensions};
 use crate::builder::{Builder, Shape};
 use crate::fields::{expect, expect_sizes, expect_word};
 use crate::pass::Pass;
-use crate::rows::{Rows, attend, split_heads};
+use crate::rows::{Rows, attend_packed};
 
 /// The fields of `config.json` that matter to the maths.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -230,9 +230,11 @@ impl Block {
 
     fn forward(&self, x_ne: Tensor<2>, n: usize, (config, rows): (&Config, &Rows), pass: &mut Pass<'_>) -> Tensor<2> {
         let cache = pass.keys(n);
-        let [q_bthd, k_bthd, v_bthd] = split_heads(self.attn.c_attn.forward(x_ne.clone()), rows, config.n_head);
-        let how = rows.causal(config.n_embd / config.n_head);
-        let attended_ne = self.attn.c_proj.forward(attend(q_bthd, (k_bthd, v_bthd), &how, cache));
+        let mut how = rows.causal(config.n_embd / config.n_head);
+        how.precision = self.attn.c_attn.precision();
+        let qkv = self.attn.c_attn.forward_narrow(x_ne.clone());
+        let out_ne = attend_packed(qkv, (rows, [config.n_head; 2]), (&how, None), cache);
+        let attended_ne = self.attn.c_proj.forward(out_ne);
         let x_ne = self.ln_1.forward(x_ne + pass.observe(|| format!("layers.{n}.attention"), attended_ne));
         let inner_nf = config.activation().forward(self.mlp.c_fc.forward(x_ne.clone()));
         let fed_ne = pass.observe(|| format!("layers.{n}.mlp"), self.mlp.c_proj.forward(inner_nf));

@@ -23,7 +23,7 @@ use crate::architecture::{Architecture, Dimensions};
 use crate::builder::{Builder, Shape};
 use crate::fields::{expect, expect_sizes, expect_word};
 use crate::pass::Pass;
-use crate::rows::{Rows, attend, split_heads};
+use crate::rows::{Rows, attend_packed};
 
 /// The fields of `config.json` that matter to the maths.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -258,13 +258,14 @@ impl Block {
     }
 
     fn forward(&self, x_ne: Tensor<2>, n: usize, (config, rows): (&Config, &Rows), pass: &mut Pass<'_>) -> Tensor<2> {
-        let cache = pass.keys(n);
-        let qkv = self.attn.c_attn.forward(self.ln_1.forward(x_ne.clone()));
-        let [q_bthd, k_bthd, v_bthd] = split_heads(qkv, rows, config.n_head);
-        let out_ne = attend(q_bthd, (k_bthd, v_bthd), &config.attention(rows, n), cache);
+        let (cache, how) = (pass.keys(n), config.attention(rows, n));
+        let how = How { precision: self.attn.c_attn.precision(), ..how };
+        let qkv = self.attn.c_attn.forward_narrow(self.ln_1.forward_to(x_ne.clone(), how.precision));
+        let out_ne = attend_packed(qkv, (rows, [config.n_head; 2]), (&how, None), cache);
         let attended_ne = self.attn.c_proj.forward(out_ne);
         let x_ne = ops::add(x_ne, pass.observe(|| format!("layers.{n}.attention"), attended_ne));
-        let inner_nf = config.activation().forward(self.mlp.c_fc.forward(self.ln_2.forward(x_ne.clone())));
+        let normed_ne = self.ln_2.forward_to(x_ne.clone(), how.precision);
+        let inner_nf = config.activation().forward(self.mlp.c_fc.forward_narrow(normed_ne));
         let x_ne = ops::add(x_ne, pass.observe(|| format!("layers.{n}.mlp"), self.mlp.c_proj.forward(inner_nf)));
         pass.observe(|| format!("layers.{n}"), x_ne)
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
-use inkstone_nn::ops::{self, Attention, Mask, RopeAngles};
+use inkstone_nn::ops::{self, Attention, Heads, Mask, RopeAngles};
 
 use crate::pass::{Keys, LayerCache, Pass, Source};
 
@@ -149,16 +149,24 @@ pub(crate) fn heads_of(x: Tensor<2>, rows: &Rows, heads: usize) -> Tensor<4> {
     x.reshape([rows.batch, rows.length, heads, width / heads])
 }
 
-/// `[n, 3·h·d]`, queries, keys and values side by side, to three of `[b, t, h, d]`.
-#[expect(clippy::needless_pass_by_value, reason = "tensors are handed on")]
-pub(crate) fn split_heads(qkv: Tensor<2>, rows: &Rows, heads: usize) -> [Tensor<4>; 3] {
-    let [n, width] = qkv.dims();
-    let e = width / 3;
-    let part = |index: usize| {
-        let x_ne = qkv.clone().slice([0..n, index * e..(index + 1) * e]);
-        x_ne.reshape([rows.batch, rows.length, heads, e / heads])
+/// [`attend`] over queries, keys and values side by side, `qkv[n, (h + 2g)·d]` with `[h, g]` heads, of which queries and keys are turned by the
+/// angles first, where there are any.
+pub(crate) fn attend_packed(
+    qkv: Tensor<2>,
+    (rows, [queries, keys]): (&Rows, [usize; 2]),
+    (how, angles): (&Attention, Option<&RopeAngles>),
+    cache: Option<Keys<'_>>,
+) -> Tensor<2> {
+    let heads = Heads { batch: rows.batch, queries, keys };
+    if cache.is_none() {
+        return ops::packed_attention(qkv, heads, angles, how);
+    }
+    let [q_bthd, k_btgd, v_btgd] = ops::split_heads(qkv, heads);
+    let turn = |x: Tensor<4>| match angles {
+        Some(angles) => ops::rope(x, angles),
+        None => x,
     };
-    [part(0), part(1), part(2)]
+    attend(turn(q_bthd), (turn(k_btgd), v_btgd), how, cache)
 }
 
 /// The slopes of `ALiBi` (arXiv:2108.12409, section 3): for a power of two of heads, a geometric sequence from `2^(−8/h)`

@@ -200,7 +200,12 @@ impl LayerNorm {
 
     /// `x[n, width]`, each row with mean 0 and variance 1 before weight and bias.
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        ops::layer_norm(x, (self.weight.val(), self.bias.val()), self.eps as f32)
+        self.forward_to(x, Precision::F32)
+    }
+
+    /// [`Self::forward`], kept in `output`.
+    pub fn forward_to(&self, x: Tensor<2>, output: Precision) -> Tensor<2> {
+        ops::layer_norm_to(x, (self.weight.val(), self.bias.val()), self.eps as f32, output)
     }
 }
 

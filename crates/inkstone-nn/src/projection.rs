@@ -145,12 +145,16 @@ impl Projection {
 
     /// [`Self::forward`], kept in the precision of the operands, for what goes into another product or into attention.
     pub fn forward_narrow(&self, x: Tensor<2>) -> Tensor<2> {
-        match self {
-            Self::Dense(Dense { weight, bias: None, precision: Bits(precision) }) => {
+        let y = match self {
+            Self::Dense(Dense { weight, precision: Bits(precision), .. }) => {
                 ops::linear_to(x, weight.val(), *precision, *precision)
             }
-            _ => self.forward(x),
-        }
+            Self::Conv1d(Conv1d { weight, precision: Bits(precision), .. }) => {
+                ops::conv1d_to(x, weight.val(), *precision, *precision)
+            }
+            _ => return self.forward(x),
+        };
+        self.add_bias(y)
     }
 
     /// [`Self::forward`] of `f(gate) · up`.

@@ -349,13 +349,16 @@ pub(crate) enum BenchCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct BenchTrain {
+    /// Which kind of decoder: llama or gpt2
+    #[arg(long, default_value = "llama", value_parser = ["llama", "gpt2"])]
+    pub(crate) architecture: String,
     /// Token ids
     #[arg(long, default_value_t = 8192, value_name = "N")]
     pub(crate) vocab_size: usize,
     /// Width of the residual stream
     #[arg(long, default_value_t = 512, value_name = "N")]
     pub(crate) hidden_size: usize,
-    /// Width of the feed-forward layer (default: 8/3 of the hidden size, in steps of 32)
+    /// Width of the feed-forward layer (default: 8/3 of the hidden size, in steps of 32; of gpt2 four times the hidden size)
     #[arg(long, value_name = "N")]
     pub(crate) intermediate_size: Option<usize>,
     /// Blocks

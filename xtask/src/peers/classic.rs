@@ -1,7 +1,7 @@
 //! `cargo xtask peers classic`: n-gram models against KenLM.
 //!
 //! Runs alternate, ours and theirs, and medians are compared: estimation of a 5-gram model, queries, size, and equal scores of our
-//! ARPA file in KenLM. With `--limit` a text larger than the memory that is allowed is counted.
+//! ARPA file in KenLM. With `--large` a text larger than the memory that is allowed is counted.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};

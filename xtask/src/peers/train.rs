@@ -15,15 +15,18 @@ use crate::{Verdict, parity, python, repo};
 const FASTER: f64 = 1.4;
 const MEMORY: f64 = 0.5;
 
-/// What is trained on, and how often.
+/// What is trained, on what, and how often.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Rows of a batch
-    #[arg(long, default_value_t = 8)]
-    batch: usize,
-    /// Tokens of a row
-    #[arg(long, default_value_t = 256)]
-    context: usize,
+    /// The decoder: like LLaMA with 33.7 M parameters, or GPT-2 with 124 M
+    #[arg(long, default_value = "llama", value_parser = ["llama", "gpt2"])]
+    model: String,
+    /// Rows of a batch (default: 8, of gpt2 4)
+    #[arg(long)]
+    batch: Option<usize>,
+    /// Tokens of a row (default: 256, of gpt2 512)
+    #[arg(long)]
+    context: Option<usize>,
     /// Precision of matrix products
     #[arg(long, default_value = "bf16", value_parser = ["f32", "bf16"])]
     precision: String,
@@ -72,16 +75,21 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Verdict> {
 
 /// Ours first.
 fn peers(arguments: &Arguments, program: PathBuf, python: PathBuf) -> Vec<Peer> {
-    let shared = told([arguments.batch, arguments.context, arguments.steps], &arguments.precision);
-    let ours = shared.clone();
+    let (shape, [batch, context]) = match arguments.model.as_str() {
+        "gpt2" => ("--architecture gpt2 --vocab-size 50257 --hidden-size 768 --layers 12 --heads 12", [4, 512]),
+        _ => ("--intermediate-size 1376", [8, 256]),
+    };
+    let (batch, context) = (arguments.batch.unwrap_or(batch), arguments.context.unwrap_or(context));
+    let shared = told([batch, context, arguments.steps], &arguments.precision);
+    let (ours, model) = (shared.clone(), arguments.model.clone());
     let inkstone = move || {
         let mut command = Command::new(&program);
-        command.args(["bench", "train", "--intermediate-size", "1376", "--json"]).args(&ours);
+        command.args(["bench", "train", "--json"]).args(shape.split(' ')).args(&ours);
         command
     };
     let torch = move |compiled: bool| {
         let mut command = Command::new(&python);
-        command.arg(repo::root().join("fixtures/scripts/peers/train.py")).args(&shared);
+        command.arg(repo::root().join("fixtures/scripts/peers/train.py")).args(&shared).args(["--model", &model]);
         command.args(["--threads", &std::thread::available_parallelism().map_or(1, usize::from).to_string()]);
         command.args(compiled.then_some("--compile"));
         command

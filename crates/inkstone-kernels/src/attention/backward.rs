@@ -36,10 +36,19 @@ pub fn attention_backward<N: Number>(
     expect_len("lse", lse.len(), shape.batch * shape.heads * shape.queries);
     let bytes = 4 * (size_of_val(q) + size_of_val(k));
     let _span = span("attention, gradient", || shape.work(5, bytes));
-    let inputs = Inputs::new((q, k, v), starts, shape);
     let dq = ViewMut::rows(dq, shape.q_row());
     let [dk, dv] = [dk, dv].map(|x| ViewMut::rows(x, shape.kv_row()));
-    let back = Backward { dout, out, lse };
+    let inputs = Inputs::new((q, k, v), starts, shape);
+    // SAFETY: the lengths were checked, and the gradients are borrowed alone.
+    unsafe { backward(&inputs, &Backward { dout, out, lse }, Targets { dq, dk, dv }) };
+}
+
+/// Fills the gradients `to`.
+///
+/// # Safety
+/// They, the inputs and what the forward pass left have the sizes of the shape; nobody else touches the gradients.
+pub(super) unsafe fn backward<N: Number>(inputs: &Inputs<'_>, back: &Backward<'_, N>, to: Targets) {
+    let (shape, Targets { dq, dk, dv }) = (inputs.shape, to);
     let blocks = shape.queries.div_ceil(BLOCK);
     (0..shape.batch * shape.kv_heads).into_par_iter().with_max_len(1).for_each(|task| {
         let (batch, kv_head) = (task / shape.kv_heads, task % shape.kv_heads);
@@ -54,7 +63,7 @@ pub fn attention_backward<N: Number>(
             for block in 0..blocks {
                 let tile = inputs.tile(batch, head, block);
                 // SAFETY: a task writes the queries of its own heads, and sums that are its own.
-                unsafe { backward_tile((&inputs, &keys), &back, &tile, targets) };
+                unsafe { backward_tile((inputs, &keys), back, &tile, targets) };
             }
         }
         for (target, sums) in [(dk, dk_sums), (dv, dv_sums)] {
@@ -70,17 +79,19 @@ pub fn attention_backward<N: Number>(
 /// Scores, their gradient, and the gradient of the queries take the keys in these orders.
 const ORDERS: [Order; 3] = [Order::KeysTransposed, Order::ValuesTransposed, Order::Keys];
 
-struct Backward<'a, N> {
-    dout: &'a [N],
-    out: &'a [N],
-    lse: &'a [f32],
+/// What the forward pass left, and the gradient of its output.
+pub(super) struct Backward<'a, N> {
+    pub(super) dout: &'a [N],
+    pub(super) out: &'a [N],
+    pub(super) lse: &'a [f32],
 }
 
+/// Where the gradients go.
 #[derive(Clone, Copy)]
-struct Targets {
-    dq: ViewMut,
-    dk: ViewMut,
-    dv: ViewMut,
+pub(super) struct Targets {
+    pub(super) dq: ViewMut,
+    pub(super) dk: ViewMut,
+    pub(super) dv: ViewMut,
 }
 
 /// # Safety

@@ -33,15 +33,24 @@ pub fn attention<N: Number>(
     expect_len("lse", lse.len(), shape.batch * shape.heads * shape.queries);
     let bytes = 2 * (size_of_val(out) + size_of_val(k));
     let _span = span("attention", || shape.work(2, bytes));
-    let (out, lse) = (ViewMut::rows(out, shape.q_row()), ViewMut::rows(lse, shape.queries));
-    let inputs = Inputs::new((q, k, v), starts, shape);
+    let to = (ViewMut::rows(out, shape.q_row()), ViewMut::rows(lse, shape.queries));
+    // SAFETY: the lengths were checked, and the outputs are borrowed alone.
+    unsafe { forward(&Inputs::new((q, k, v), starts, shape), to) };
+}
+
+/// Fills `out` and `lse`.
+///
+/// # Safety
+/// They and the inputs have the sizes of the shape, and nobody else touches `out` and `lse`.
+pub(super) unsafe fn forward(inputs: &Inputs<'_>, to: (ViewMut, ViewMut)) {
+    let shape = inputs.shape;
     let (blocks, heads) = (shape.queries.div_ceil(BLOCK), shape.batch * shape.kv_heads);
     let parts = (TASKS * rayon::current_num_threads()).div_ceil(heads.max(1)).clamp(1, blocks.max(1));
     (0..heads * parts).into_par_iter().with_max_len(1).for_each(|task| {
         let (head, part) = (task / parts, task % parts);
         let blocks = part * blocks / parts..(part + 1) * blocks / parts;
         // SAFETY: each task writes the rows of its own heads and blocks of queries.
-        unsafe { forward_heads(&inputs, (head / shape.kv_heads, head % shape.kv_heads), blocks, (out, lse)) };
+        unsafe { forward_heads(inputs, (head / shape.kv_heads, head % shape.kv_heads), blocks, to) };
     });
 }
 

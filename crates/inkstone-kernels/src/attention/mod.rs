@@ -7,10 +7,12 @@
 
 mod backward;
 mod forward;
+mod packed;
 mod tile;
 
 pub use backward::attention_backward;
 pub use forward::attention;
+pub use packed::{PackedAttentionSaved, packed_attention, packed_attention_backward};
 
 use crate::profile::Work;
 use crate::{Precision, expect_len};
@@ -82,6 +84,14 @@ impl AttentionShape {
 
     #[track_caller]
     fn check<N>(&self, q: &[N], k: &[N], v: &[N], starts: &[u32]) {
+        expect_len("q", q.len(), self.batch * self.queries * self.q_row());
+        expect_len("k", k.len(), self.batch * self.keys * self.kv_row());
+        expect_len("v", v.len(), k.len());
+        self.check_starts(starts);
+    }
+
+    #[track_caller]
+    fn check_starts(&self, starts: &[u32]) {
         assert!(self.queries <= self.keys, "{} queries have only {} keys", self.queries, self.keys);
         assert!(
             self.kv_heads > 0 && self.heads.is_multiple_of(self.kv_heads),
@@ -89,9 +99,6 @@ impl AttentionShape {
             self.heads,
             self.kv_heads
         );
-        expect_len("q", q.len(), self.batch * self.queries * self.q_row());
-        expect_len("k", k.len(), self.batch * self.keys * self.kv_row());
-        expect_len("v", v.len(), k.len());
         expect_len("starts", starts.len(), self.batch * self.queries);
         let offset = self.keys - self.queries;
         let past = starts.iter().enumerate().find(|&(n, &start)| start as usize > offset + n % self.queries);

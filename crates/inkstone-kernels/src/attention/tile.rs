@@ -45,6 +45,13 @@ impl<'a> Inputs<'a> {
         Self { q: View::rows(q, q_row), k: View::rows(k, kv_row), v: View::rows(v, kv_row), starts, shape }
     }
 
+    /// Queries, keys and values side by side.
+    pub(super) fn packed<N: Number>(qkv: &[N], starts: &'a [u32], shape: AttentionShape) -> Self {
+        let q = View::rows(qkv, shape.packed_row());
+        let [k, v] = shape.packed_columns().map(|column| q.at(0, column));
+        Self { q, k, v, starts, shape }
+    }
+
     pub(super) fn tile(&self, batch: usize, head: usize, block: usize) -> Tile {
         let shape = &self.shape;
         let first = block * BLOCK;

@@ -36,6 +36,12 @@ impl View {
         Self { pointer: slice.as_ptr().cast(), half: N::HALF, row: row as isize, column: 1 }
     }
 
+    /// The matrix of bfloat16 in the first halves of the rows.
+    pub(crate) fn halved(self) -> Self {
+        debug_assert!(!self.half && self.column == 1, "the rows hold f32");
+        Self { half: true, row: 2 * self.row, ..self }
+    }
+
     pub(crate) fn transposed(self) -> Self {
         Self { row: self.column, column: self.row, ..self }
     }

@@ -1,6 +1,7 @@
 use inkstone_kernels::{
-    AttentionGrads, AttentionSaved, AttentionShape, BLOCK_POSITIONS, PagedBlock, PagedQuery, PagedShape, Precision,
-    Stored, attention, attention_backward, paged_attention, reference,
+    AttentionGrads, AttentionSaved, AttentionShape, BLOCK_POSITIONS, PackedAttentionSaved, PagedBlock, PagedQuery,
+    PagedShape, Precision, Stored, attention, attention_backward, packed_attention, packed_attention_backward,
+    paged_attention, reference,
 };
 
 use crate::{close, gradient_is, numbers};
@@ -90,6 +91,37 @@ fn backward_equals_finite_differences_of_the_reference() {
                 reference::attention(&inputs[0], &inputs[1], &inputs[2], &starts, s)
             });
         }
+    }
+}
+
+/// Rows of several matrices side by side.
+fn side_by_side(parts: [(&[f32], usize); 3]) -> Vec<f32> {
+    let rows = parts[0].0.len() / parts[0].1;
+    (0..rows).flat_map(|n| parts.map(|(part, width)| &part[n * width..(n + 1) * width]).concat()).collect()
+}
+
+#[test]
+fn side_by_side_it_gives_the_same_bits() {
+    for (heads, kv_heads) in [(4, 4), (4, 2)] {
+        let shape = shape(2, 70, 70, heads, kv_heads, 16);
+        let starts = starts(shape, true);
+        let (inputs, out, lse) = run(shape, &starts);
+        let widths = [heads * 16, kv_heads * 16, kv_heads * 16];
+        let packed = |parts: [&[f32]; 3]| side_by_side(std::array::from_fn(|n| (parts[n], widths[n])));
+        let qkv = packed([&inputs[0], &inputs[1], &inputs[2]]);
+        let (mut packed_out, mut packed_lse) = (vec![9.0; out.len()], vec![9.0; lse.len()]);
+        packed_attention(&mut packed_out, &mut packed_lse, &qkv, &starts, shape);
+        assert_eq!((&packed_out, &packed_lse), (&out, &lse));
+
+        let dout = numbers(4, out.len());
+        let [mut dq, mut dk, mut dv] = [0, 1, 2].map(|n| vec![9.0; inputs[n].len()]);
+        let saved =
+            AttentionSaved { q: &inputs[0], k: &inputs[1], v: &inputs[2], out: &out, lse: &lse, starts: &starts };
+        attention_backward(AttentionGrads { dq: &mut dq, dk: &mut dk, dv: &mut dv }, &dout, saved, shape);
+        let mut dqkv = vec![9.0; qkv.len()];
+        let saved = PackedAttentionSaved { qkv: &qkv, out: &out, lse: &lse, starts: &starts };
+        packed_attention_backward(&mut dqkv, &dout, saved, shape);
+        assert_eq!(dqkv, packed([&dq, &dk, &dv]));
     }
 }
 

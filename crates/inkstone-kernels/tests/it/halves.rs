@@ -2,8 +2,9 @@
 
 use half::bf16;
 use inkstone_kernels::{
-    AttentionGrads, AttentionSaved, AttentionShape, LinearShape, Precision, RopeShape, add_linear_grad_input,
-    add_scaled, attention, attention_backward, linear, linear_grad_input, linear_grad_weight, rms_norm,
+    AttentionGrads, AttentionSaved, AttentionShape, Gelu, LayerNormGrads, LinearShape, Precision, RopeShape, add_bias,
+    add_bias_backward, add_linear_grad_input, add_scaled, attention, attention_backward, gelu, gelu_backward,
+    layer_norm, layer_norm_backward, linear, linear_grad_input, linear_grad_weight, narrow, rms_norm,
     rms_norm_backward, rope, swiglu, swiglu_backward,
 };
 
@@ -75,7 +76,14 @@ fn norms_gates_and_rotations() {
     let [mut dweight, mut wide_dweight] = [vec![0.0; width], vec![1.0; width]];
     rms_norm_backward(&mut dx, &mut dweight, &dy, &x, &weight, 1e-5);
     rms_norm_backward(&mut wide_dx, &mut wide_dweight, &wide_dy, &x, &weight, 1e-5);
+    assert_eq!((&dx, &dweight), (&wide_dx, &wide_dweight));
+    let (x, wide_x) = halves(6, n);
+    rms_norm_backward(&mut dx, &mut dweight, &dy, &x, &weight, 1e-5);
+    rms_norm_backward(&mut wide_dx, &mut wide_dweight, &wide_dy, &wide_x, &weight, 1e-5);
     assert_eq!((dx, dweight), (wide_dx, wide_dweight));
+    let mut narrowed = vec![bf16::ZERO; n];
+    narrow(&mut narrowed, &wide_x);
+    assert_eq!(narrowed, x);
 
     let ((gate, wide_gate), (up, wide_up)) = (halves(4, n), halves(5, n));
     swiglu(&mut y, &gate, &up);
@@ -90,11 +98,47 @@ fn norms_gates_and_rotations() {
     same(&dgate, &wide_dgate);
     same(&dup, &wide_dup);
 
-    let shape = RopeShape { batch: 2, length: 5, heads: 3, head_dim: 8 };
+    let shape = RopeShape { batch: 2, length: 5, heads: 3, head_dim: 8, row: 24 };
     let ((mut turned, mut wide), (cos, sin)) = (halves(6, 240), (numbers(7, 20), numbers(8, 20)));
     rope(&mut turned, &cos, &sin, shape, false);
     rope(&mut wide, &cos, &sin, shape, false);
     same(&turned, &wide);
+}
+
+#[test]
+fn layer_norms_biases_and_error_units() {
+    let (width, n) = (37, 37 * 70);
+    let ((x, wide_x), (dy, wide_dy)) = (halves(1, n), halves(2, n));
+    let (weight, bias) = (numbers(3, width), numbers(4, width));
+    let (mut y, mut wide_y) = (vec![bf16::ONE; n], vec![0.0; n]);
+    layer_norm(&mut y, &wide_x, (&weight, &bias), 1e-5);
+    layer_norm(&mut wide_y, &wide_x, (&weight, &bias), 1e-5);
+    same(&y, &wide_y);
+    let found = |dy: &dyn Fn(LayerNormGrads<'_>)| {
+        let [mut dx, mut dweight, mut dbias] = [n, width, width].map(|n| vec![9.0; n]);
+        dy(LayerNormGrads { dx: &mut dx, dweight: &mut dweight, dbias: &mut dbias });
+        [dx, dweight, dbias]
+    };
+    let narrow = found(&|into| layer_norm_backward(into, &dy, &x, &weight, 1e-5));
+    assert_eq!(narrow, found(&|into| layer_norm_backward(into, &wide_dy, &wide_x, &weight, 1e-5)));
+
+    let (mut shifted, mut wide_shifted) = (x.clone(), wide_x.clone());
+    add_bias(&mut shifted, &bias);
+    add_bias(&mut wide_shifted, &bias);
+    same(&shifted, &wide_shifted);
+    let (mut sum, mut wide_sum) = (vec![9.0; width], vec![1.0; width]);
+    add_bias_backward(&mut sum, &dy);
+    add_bias_backward(&mut wide_sum, &wide_dy);
+    assert_eq!(sum, wide_sum);
+
+    for form in [Gelu::Exact, Gelu::Tanh] {
+        gelu(&mut y, &x, form);
+        gelu(&mut wide_y, &wide_x, form);
+        same(&y, &wide_y);
+        gelu_backward(&mut y, &dy, &x, form);
+        gelu_backward(&mut wide_y, &wide_dy, &wide_x, form);
+        same(&y, &wide_y);
+    }
 }
 
 #[test]

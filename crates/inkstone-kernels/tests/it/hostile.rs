@@ -253,7 +253,7 @@ type Call = Box<dyn Fn() + UnwindSafe>;
 #[test]
 fn wrong_lengths_are_named() {
     let shape = LinearShape { rows: 2, inputs: 3, outputs: 4 };
-    let rotated = RopeShape { batch: 1, length: 2, heads: 1, head_dim: 3 };
+    let rotated = RopeShape { batch: 1, length: 2, heads: 1, head_dim: 3, row: 3 };
     let cases: [(&str, Call); 6] = [
         (
             "w has 11 elements, expected 12",

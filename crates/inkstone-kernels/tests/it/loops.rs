@@ -21,7 +21,7 @@ fn rms_norm_and_its_gradients() {
 
 #[test]
 fn rope_equals_the_reference_and_is_undone_by_its_inverse() {
-    let shape = RopeShape { batch: 2, length: 9, heads: 3, head_dim: 10 };
+    let shape = RopeShape { batch: 2, length: 9, heads: 3, head_dim: 10, row: 30 };
     let (x, angles) = (numbers(1, 2 * 9 * 30), numbers(2, 9 * 5));
     let (cos, sin): (Vec<f32>, Vec<f32>) = angles.iter().map(|a| (a.cos(), a.sin())).unzip();
     let mut y = x.clone();

@@ -56,7 +56,7 @@ impl Attention {
     }
 
     /// Whether a fused kernel does it.
-    fn is_fused(&self) -> bool {
+    pub(super) fn is_fused(&self) -> bool {
         matches!((&self.mask, &self.bias), (Mask::Causal, Bias::None))
     }
 }

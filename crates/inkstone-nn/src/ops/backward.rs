@@ -15,7 +15,7 @@ use super::RopeAngles;
 use super::buffers::Buffer;
 use super::fused::{self, Fused, Product};
 use super::gradients;
-use super::stored::{Stored, alike, compact, contiguous, outline, stored, typed, values};
+use super::stored::{Stored, alike, compact, contiguous, kept, outline, stored, typed, values};
 
 /// Whether a tensor will be handed a gradient.
 pub(super) fn is_tracked<C: CheckpointStrategy>(tensor: &FloatTensor<Autodiff<Flex, C>>) -> bool {
@@ -89,15 +89,16 @@ impl Backward<Flex, 1> for EmbeddingBackward {
 struct RmsNormBackward;
 
 impl Backward<Flex, 2> for RmsNormBackward {
+    /// The input, in the form that the output had; the weight; what is added to the mean square.
     type State = (FlexTensor, FlexTensor, f32);
 
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
         let dy = gradients::consume_any(grads, &ops);
         let (x, weight, eps) = &ops.state;
-        let (mut dx, mut dweight) = (Buffer::new(values(x).len()), Buffer::new(values(weight).len()));
-        typed!(dy, N => {
-            kernels::rms_norm_backward(&mut dx, &mut dweight, stored::<N>(&dy), values(x), values(weight), *eps);
-        });
+        let (mut dx, mut dweight) = (Buffer::new(x.shape().num_elements()), Buffer::new(values(weight).len()));
+        typed!(dy, N => typed!(x, M => {
+            kernels::rms_norm_backward(&mut dx, &mut dweight, stored::<N>(&dy), stored::<M>(x), values(weight), *eps);
+        }));
         gradients::register(grads, &ops, 0, dx.into_tensor(x.shape().dims::<2>()));
         gradients::register(grads, &ops, 1, dweight.into_tensor(weight.shape().dims::<1>()));
     }
@@ -223,7 +224,7 @@ impl<C: CheckpointStrategy> Fused for Autodiff<Flex, C> {
         match RmsNormBackward.prepare::<C>([x_node, weight_node]).compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
                 let y = Flex::rms_norm(x.clone(), weight.clone(), how);
-                prep.finish((x, weight, how.0), y)
+                prep.finish((kept(x, how.1), weight, how.0), y)
             }
             OpsKind::UnTracked(prep) => prep.finish(Flex::rms_norm(x, weight, how)),
         }

@@ -10,7 +10,7 @@ use burn::tensor::Tensor;
 use inkstone_kernels as kernels;
 
 use super::buffers::Buffer;
-use super::stored::{contiguous, values};
+use super::stored::{compact, contiguous, stored, typed, values};
 use super::{composed, gradients, is_cpu};
 
 /// `y[n, :] = x[n, :] + bias`.
@@ -29,8 +29,8 @@ trait Fused: Backend {
 impl Fused for Flex {
     /// In the buffer of `x` when nobody else holds it.
     fn add_bias(x: FlexTensor, bias: FlexTensor) -> FlexTensor {
-        let (mut x, bias) = (contiguous(x), contiguous(bias));
-        kernels::add_bias(x.storage_mut::<f32>(), values(&bias));
+        let (mut x, bias) = (compact(x), contiguous(bias));
+        typed!(x, N => kernels::add_bias(x.storage_mut::<N>(), values(&bias)));
         x
     }
 }
@@ -42,10 +42,10 @@ impl Backward<Flex, 2> for BiasBackward {
     type State = usize;
 
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let dy = gradients::consume(grads, &ops);
+        let dy = gradients::consume_any(grads, &ops);
         if gradients::wanted(&ops, 1) {
             let mut dbias = Buffer::new(ops.state);
-            kernels::add_bias_backward(&mut dbias, values(&dy));
+            typed!(dy, N => kernels::add_bias_backward(&mut dbias, stored::<N>(&dy)));
             gradients::register(grads, &ops, 1, dbias.into_tensor([ops.state]));
         }
         gradients::register(grads, &ops, 0, dy);

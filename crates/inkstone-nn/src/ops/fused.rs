@@ -95,7 +95,7 @@ pub(super) fn rotate(x: FlexTensor, angles: &RopeAngles, inverse: bool) -> FlexT
     let mut x = compact(x);
     let [batch, length, heads, head_dim] = x.shape().dims();
     debug_assert_eq!(angles.half * 2, head_dim);
-    let shape = RopeShape { batch, length, heads, head_dim };
+    let shape = RopeShape { batch, length, heads, head_dim, row: heads * head_dim };
     typed!(x, N => kernels::rope(x.storage_mut::<N>(), &angles.cos, &angles.sin, shape, inverse));
     x
 }

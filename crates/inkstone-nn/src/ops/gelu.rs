@@ -11,7 +11,7 @@ use inkstone_kernels as kernels;
 use inkstone_kernels::Gelu;
 
 use super::buffers::Buffer;
-use super::stored::{contiguous, values};
+use super::stored::{alike, compact, stored, typed};
 use super::{composed, gradients, is_cpu};
 
 /// `gelu(x)` (arXiv:1606.08415, section 2).
@@ -29,10 +29,12 @@ trait Fused: Backend {
 
 impl Fused for Flex {
     fn gelu(x: FlexTensor, form: Gelu) -> FlexTensor {
-        let x = contiguous(x);
-        let mut y = Buffer::new(values(&x).len());
-        kernels::gelu(&mut y, values(&x), form);
-        y.into_tensor(x.shape().dims::<2>())
+        let x = compact(x);
+        typed!(x, N => {
+            let mut y = Buffer::<N>::new(x.shape().num_elements());
+            kernels::gelu(&mut y, stored::<N>(&x), form);
+            y.into_shaped(x.shape())
+        })
     }
 }
 
@@ -43,18 +45,22 @@ impl Backward<Flex, 1> for GeluBackward {
     type State = (FlexTensor, Gelu);
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let dy = gradients::consume(grads, &ops);
+        let dy = gradients::consume_any(grads, &ops);
         let (x, form) = &ops.state;
-        let mut dx = Buffer::new(values(x).len());
-        kernels::gelu_backward(&mut dx, values(&dy), values(x), *form);
-        gradients::register(grads, &ops, 0, dx.into_tensor(x.shape().dims::<2>()));
+        let [dy, x] = alike([dy, x.clone()]);
+        let dx = typed!(x, N => {
+            let mut dx = Buffer::<N>::new(x.shape().num_elements());
+            kernels::gelu_backward(&mut dx, stored::<N>(&dy), stored::<N>(&x), *form);
+            dx.into_shaped(x.shape())
+        });
+        gradients::register(grads, &ops, 0, dx);
     }
 }
 
 impl<C: CheckpointStrategy> Fused for Autodiff<Flex, C> {
     fn gelu(x: FloatTensor<Self>, form: Gelu) -> FloatTensor<Self> {
         let (x, node) = x.into_parts();
-        let x = contiguous(x);
+        let x = compact(x);
         match GeluBackward.prepare::<C>([node]).compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
                 let y = Flex::gelu(x.clone(), form);

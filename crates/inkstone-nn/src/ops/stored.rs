@@ -4,7 +4,7 @@
 use burn::backend::TensorMetadata;
 use burn::backend::flex::{FlexTensor, Layout};
 use burn::tensor::{Bytes, DType, Element};
-use inkstone_kernels::{Number, Precision, load};
+use inkstone_kernels::{Number, Precision, load, narrow};
 
 use super::buffers::Buffer;
 
@@ -72,6 +72,16 @@ pub(crate) fn contiguous(x: FlexTensor) -> FlexTensor {
     let mut wide = Buffer::new(x.shape().num_elements());
     load(&mut wide, stored::<half::bf16>(&x));
     wide.into_shaped(x.shape())
+}
+
+/// What the backward pass keeps of an f32 tensor, in the precision of the activations.
+pub(super) fn kept(x: FlexTensor, precision: Precision) -> FlexTensor {
+    if precision == Precision::F32 {
+        return x;
+    }
+    let mut half = Buffer::<half::bf16>::new(x.shape().num_elements());
+    narrow(&mut half, values(&x));
+    half.into_shaped(x.shape())
 }
 
 /// All in one form: f32 if any is.

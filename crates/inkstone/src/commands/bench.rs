@@ -106,6 +106,13 @@ fn show(args: &BenchTrain, report: &Value, printer: &Printer) -> std::io::Result
 }
 
 fn model(args: &BenchTrain) -> Value {
+    if args.architecture == "gpt2" {
+        return json!({
+            "architectures": ["GPT2LMHeadModel"], "model_type": "gpt2", "vocab_size": args.vocab_size,
+            "n_positions": args.context, "n_embd": args.hidden_size, "n_layer": args.layers, "n_head": args.heads,
+            "n_inner": args.intermediate_size,
+        });
+    }
     let intermediate = args.intermediate_size.unwrap_or((args.hidden_size * 8 / 3).next_multiple_of(32));
     json!({
         "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_act": "silu",
