@@ -1,5 +1,7 @@
 //! Cuts a product into panels, blocks and tasks.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use half::bf16;
 use rayon::prelude::*;
 
@@ -19,6 +21,8 @@ const BLOCK_ROWS: usize = 96;
 const BLOCK_COLUMNS: usize = 128;
 /// Tasks for each thread, so that the last ones are short beside the whole. Rows are packed once for each task that they are in.
 const TASKS: usize = 4;
+/// The same where rows are packed before.
+const TURNED_TASKS: usize = 16;
 
 /// Panels of columns that a task of a product of few rows takes.
 const NARROW_PANELS: usize = 2;
@@ -181,16 +185,38 @@ impl Job<'_> {
         // SAFETY: the caller's promise; no two parts overlap.
         let pack = |n| unsafe { self.a.pack_part(to, n) };
         (0..self.a.parts_ahead()).into_par_iter().with_max_len(1).for_each(pack);
-        let down = self.extent.rows.div_ceil(self.tall());
-        let most = (self.extent.columns / BLOCK_COLUMNS).max(1);
-        let wide = self.panels().div_ceil((TASKS * rayon::current_num_threads()).div_ceil(down).min(most));
-        let across = self.panels().div_ceil(wide);
-        (0..down * across).into_par_iter().with_max_len(1).for_each(|task| {
-            let (row, panel) = (task / across * self.tall(), task % across * wide);
-            let rows = self.tall().min(self.extent.rows - row);
-            // SAFETY: no two blocks overlap.
-            unsafe { self.block(a.as_words(), Block { row, rows, panel, panels: wide.min(self.panels() - panel) }) };
+        let (blocks, next) = (self.blocks(rayon::current_num_threads()), AtomicUsize::new(0));
+        (0..rayon::current_num_threads()).into_par_iter().with_max_len(1).for_each(|_| {
+            while let Some(&block) = blocks.get(next.fetch_add(1, Ordering::Relaxed)) {
+                // SAFETY: no two blocks overlap, and each is taken once.
+                unsafe { self.block(a.as_words(), block) };
+            }
         });
+    }
+
+    /// The whole output, the largest blocks first.
+    fn blocks(&self, threads: usize) -> Vec<Block> {
+        let (tall, down) = (self.tall(), self.extent.rows.div_ceil(self.tall()));
+        let across = |tasks: usize, narrowest: usize| {
+            let most = (self.extent.columns / narrowest).max(1);
+            self.panels().div_ceil((tasks * threads).div_ceil(down).min(most))
+        };
+        let (wide, narrow) = if self.a.turned() {
+            [across(TURNED_TASKS, BLOCK_COLUMNS / 2); 2].into()
+        } else {
+            (across(TASKS, BLOCK_COLUMNS), across(2 * TASKS, BLOCK_COLUMNS).min(self.panels().div_ceil(2)))
+        };
+        let blocks = (0..down).flat_map(|n| {
+            let wide = if n + 2 * threads < down { wide } else { narrow.min(wide) };
+            let (row, rows) = (n * tall, tall.min(self.extent.rows - n * tall));
+            (0..self.panels()).step_by(wide).map(move |panel| Block {
+                row,
+                rows,
+                panel,
+                panels: wide.min(self.panels() - panel),
+            })
+        });
+        blocks.collect()
     }
 
     /// One block of the output over the whole depth.
