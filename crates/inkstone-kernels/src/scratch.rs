@@ -7,6 +7,9 @@ thread_local! {
     static KEPT: Cell<Vec<Vec<f32>>> = const { Cell::new(Vec::new()) };
 }
 
+/// Elements of the smallest buffer.
+const SMALLEST: usize = 1 << 10;
+
 /// A buffer with old content, handed back to its thread at the end. Buffers nest: a thread that waits for
 /// others may run another kernel meanwhile.
 pub(crate) struct Scratch {
@@ -15,14 +18,14 @@ pub(crate) struct Scratch {
 }
 
 impl Scratch {
-    /// A buffer of `length` elements.
+    /// A buffer of `length` elements. Sizes are powers of two, so that no large buffer goes to one who wants a small one and leaves the
+    /// next who wants a large one to make another; what is not touched of it takes no memory.
     pub(crate) fn take(length: usize) -> Self {
+        let size = length.max(SMALLEST).next_power_of_two();
         let mut kept = KEPT.take();
-        let mut buffer = kept.pop().unwrap_or_default();
+        let found = kept.iter().rposition(|buffer| buffer.len() == size);
+        let buffer = found.map_or_else(|| vec![0.0; size], |n| kept.swap_remove(n));
         KEPT.set(kept);
-        if buffer.len() < length {
-            buffer.resize(length, 0.0);
-        }
         Self { buffer, length }
     }
 }
