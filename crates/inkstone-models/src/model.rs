@@ -141,6 +141,7 @@ impl Model {
             ends: all.ends.as_deref(),
             segments: all.segments.as_deref(),
             places: all.places.as_deref(),
+            tree: None,
             source: pass.source,
             cache: pass.cache.as_deref_mut(),
             store: None,

@@ -30,6 +30,12 @@ pub fn kind(config: &Value) -> Result<Kind, ModelError> {
     Ok(entry_of(config)?.kind)
 }
 
+/// Whether tokens of several sequences may go side by side through the model that `config` describes (by way of a
+/// [`Store`](crate::Store)).
+pub fn is_side_by_side(config: &Value) -> bool {
+    entry_of(config).is_ok_and(|entry| entry.side_by_side)
+}
+
 /// Values of `model_type` that are implemented.
 pub fn model_types() -> Vec<&'static str> {
     ARCHITECTURES.iter().flat_map(|entry| entry.types).map(|(name, _)| *name).collect()

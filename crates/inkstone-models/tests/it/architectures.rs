@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use inkstone_formats::safetensors::TensorFile;
-use inkstone_models::{Model, NoObserver, Pass, Source, model_types};
+use inkstone_models::{Model, NoObserver, Pass, Source, Tree, model_types};
 use inkstone_nn::{Device, Precision, Tensor, device, training_device};
 use serde_json::Value;
 
@@ -189,6 +189,41 @@ fn blanks_are_filled_as_in_pytorch() {
         seen += 1;
     }
     assert!(seen > 0);
+}
+
+#[test]
+fn dictionaries_are_read_as_in_pytorch() {
+    let mut seen = 0;
+    for fixture in fixtures().into_iter().filter(|fixture| fixture.has("/dictionary")) {
+        let integers = |name: &str| fixture.integers::<u32>(&format!("/dictionary/{name}"));
+        let (ids, ends, numbers) = (integers("ids"), integers("ends"), integers("numbers"));
+        let (segments, relations) = (integers("segments"), integers("relations"));
+        let (model, mut observer) = (fixture.model(&device()), NoObserver);
+        let tree = |numbers, segments, relations| Some(Tree { numbers, segments, relations });
+        let mut pass = Pass { ends: Some(&ends), ..Pass::new(&mut observer) };
+        pass.tree = tree(&numbers, &segments, &relations);
+        fixture.compare("dictionary", &numbers_of(&model, &ids, 2, &mut pass), LOGIT_TOLERANCE);
+
+        // The first row with a cache: what is given at once, what is said one by one.
+        let (t, v, given) = (ids.len() / 2, model.vocab_size(), ends[0] as usize);
+        let mut cache = model.cache(t);
+        let mut logits = Vec::new();
+        for (from, to) in std::iter::once((0, given)).chain((given..t).map(|at| (at, at + 1))) {
+            let ends = vec![to as u32; to - from];
+            let mut pass = Pass { ends: Some(&ends), cache: Some(&mut cache), ..Pass::new(&mut observer) };
+            pass.tree = tree(&numbers[from..to], &segments[..to], &relations[..relations.len() / 2]);
+            logits.extend(numbers_of(&model, &ids[from..to], 1, &mut pass));
+        }
+        let whole = fixture.tensors.f32("dictionary").unwrap();
+        let deviation = logits.iter().zip(&whole[..t * v]).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        fixture.within("cached dictionary", deviation, LOGIT_TOLERANCE);
+        seen += 1;
+    }
+    assert!(seen > 0);
+}
+
+fn numbers_of(model: &Model, ids: &[u32], batch: usize, pass: &mut Pass<'_>) -> Vec<f32> {
+    numbers(model.forward(ids, batch, pass))
 }
 
 #[test]

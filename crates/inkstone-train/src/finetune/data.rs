@@ -15,6 +15,12 @@ use crate::objective::noised::{Noised, filled};
 use crate::objective::pairs::{Form, Pair, batched};
 use crate::preference::data::order;
 
+/// Batches of a pass among which examples are sorted by their length.
+const ALIKE: usize = 32;
+/// The purpose of the draw of the order of batches of the first pass; those of later ones count down. (`u64::MAX` draws a limited
+/// number of examples.)
+const BATCHES: u64 = u64::MAX - 1;
+
 /// An example as tokens.
 #[derive(Debug, Clone)]
 pub(crate) struct Encoded {
@@ -209,6 +215,20 @@ impl Examples {
         Self { examples, batch_size, seed, pad, form, epoch: None }
     }
 
+    /// The order of a pass: rows are filled up to the longest of their batch, so a batch is cut from examples of like length. Only
+    /// the last batch may be smaller, and stays the last.
+    fn alike(&self, epoch: u64) -> Vec<usize> {
+        let mut drawn = order(self.seed, epoch, self.examples.len());
+        for window in drawn.chunks_mut(ALIKE * self.batch_size) {
+            window.sort_by_key(|&n| self.examples[n].length());
+        }
+        let full = drawn.chunks_exact(self.batch_size);
+        let rest = full.remainder();
+        let full: Vec<&[usize]> = full.collect();
+        let places = order(self.seed, BATCHES - epoch, full.len());
+        places.iter().flat_map(|&n| full[n]).chain(rest).copied().collect()
+    }
+
     fn of(&self, order: &[usize], index: u64) -> TaskBatch {
         let from = (index as usize * self.batch_size).min(order.len());
         let to = (from + self.batch_size).min(order.len());
@@ -264,6 +284,12 @@ impl Encoded {
     pub(crate) fn n_rows(&self) -> usize {
         self.rows.len()
     }
+
+    /// Tokens of its longest row, or of both sides of its pair.
+    fn length(&self) -> usize {
+        let rows = self.rows.iter().map(|row| row.ids.len()).max().unwrap_or(0);
+        self.pair().map_or(rows, |pair| pair.source.len() + pair.target.len())
+    }
 }
 
 impl Target {
@@ -287,7 +313,7 @@ impl Batches for Examples {
         let per_pass = self.batches_per_pass();
         let epoch = index / per_pass;
         if self.epoch.as_ref().is_none_or(|(at, _)| *at != epoch) {
-            self.epoch = Some((epoch, order(self.seed, epoch, self.examples.len())));
+            self.epoch = Some((epoch, self.alike(epoch)));
         }
         self.of(self.epoch.as_ref().map_or(&[][..], |(_, order)| order), index % per_pass)
     }
@@ -299,5 +325,41 @@ impl Batches for Examples {
     fn pass_batch(&mut self, index: u64) -> TaskBatch {
         let order: Vec<usize> = (0..self.examples.len()).collect();
         self.of(&order, index)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Encoded, Examples, Form, Row, Target};
+    use crate::objective::Batches;
+
+    /// Examples whose only row has their number as its first token and a length that changes widely from one to the next.
+    fn examples(count: u32) -> Examples {
+        let row = |n: u32| Row { ids: vec![n; 1 + (n * 7919 % 61) as usize], second: 0 };
+        let all = (0..count).map(|n| Encoded { rows: vec![row(n)], target: Target::Label(0) }).collect();
+        Examples::new(all, (8, 5), (0, Form::Decoder))
+    }
+
+    #[test]
+    fn every_pass_has_each_example_once_and_little_padding() {
+        let mut examples = examples(1003);
+        let per_pass = examples.batches_per_pass();
+        let mut orders = Vec::new();
+        for pass in 0..2 {
+            let batches: Vec<_> = (0..per_pass).map(|n| examples.batch(pass * per_pass + n)).collect();
+            let width = |ids: usize, rows: usize| ids / rows;
+            let firsts: Vec<u32> = batches
+                .iter()
+                .flat_map(|b| b.rows.ids.chunks(width(b.rows.ids.len(), b.rows.batch_size)).map(|row| row[0]))
+                .collect();
+            let tokens: u32 = batches.iter().flat_map(|b| &b.lengths).sum();
+            let shown: usize = batches.iter().map(|b| b.rows.ids.len()).sum();
+            assert!((shown as f64) < 1.2 * f64::from(tokens), "{shown} places for {tokens} tokens");
+            let mut sorted = firsts.clone();
+            sorted.sort_unstable();
+            assert_eq!(sorted, (0..1003).collect::<Vec<u32>>());
+            orders.push(firsts);
+        }
+        assert_ne!(orders[0], orders[1]);
     }
 }

@@ -54,7 +54,7 @@ pub struct FinetuneStage;
 impl Stage for FinetuneStage {
     type Config = FinetuneConfig;
     const KIND: &'static str = "finetune";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const SUMMARY: &'static str = "tunes a model on examples of a task";
 
     fn validate(config: &FinetuneConfig) -> Result<(), String> {
