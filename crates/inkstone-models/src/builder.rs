@@ -118,12 +118,7 @@ impl<'a> Builder<'a> {
     }
 
     /// A table of a name of its own, without `.weight`.
-    pub(crate) fn table(
-        &mut self,
-        name: &str,
-        shape: [usize; 2],
-        std: f64,
-    ) -> Result<Param<Tensor<2>>, ModelError> {
+    pub(crate) fn table(&mut self, name: &str, shape: [usize; 2], std: f64) -> Result<Param<Tensor<2>>, ModelError> {
         let values = self.tensor(name, &shape, Init::Normal(std))?;
         Ok(inkstone_nn::parameter(values, shape, self.device))
     }

@@ -128,8 +128,11 @@ impl crate::architecture::Config for Config {
         let number = |name: &str, default: u64| recipe.get(name).and_then(Value::as_u64).unwrap_or(default);
         let (width, heads) = (number("hidden_size", 0), number("num_attention_heads", 1).max(1));
         let kinds = (number("position_bias_max_distance", 2048) / 4 * 4).clamp(4, 256);
-        let defaults =
-            [("dim_head", width / heads), ("dim_ff", width.saturating_mul(5) / 2), ("position_bias_num_buckets", kinds)];
+        let defaults = [
+            ("dim_head", width / heads),
+            ("dim_ff", width.saturating_mul(5) / 2),
+            ("position_bias_num_buckets", kinds),
+        ];
         for (field, value) in defaults {
             recipe.entry(field).or_insert(json!(value));
         }
@@ -303,7 +306,7 @@ impl Block {
         let (e, f, inner) = (config.hidden_size, config.dim_ff, config.num_attention_heads * config.dim_head);
         let [no_attention, no_ffn] = config.mask_modules.as_ref().map_or([false; 2], |masks| masks[n]);
         let shape = |inputs, outputs| Shape { inputs, outputs, bias: false, std: config.init_std };
-        let mut attention = |at: &mut Builder<'_>| -> Result<_, ModelError> {
+        let attention = |at: &mut Builder<'_>| -> Result<_, ModelError> {
             let self_attention = Attention {
                 project_q: at.dense("self_attention.project_q", shape(e, inner))?,
                 project_k: at.dense("self_attention.project_k", shape(e, inner))?,
@@ -314,8 +317,9 @@ impl Block {
             Ok(AttentionPart { layernorm_before_attention, self_attention })
         };
         let self_att = (!no_attention).then(|| attention(&mut builder.at("self_att"))).transpose()?;
-        let mut feed = |at: &mut Builder<'_>| -> Result<_, ModelError> {
-            let w_in = Gate { w_0: at.dense("ffn.w_in.w_0", shape(e, f))?, w_1: at.dense("ffn.w_in.w_1", shape(e, f))? };
+        let feed = |at: &mut Builder<'_>| -> Result<_, ModelError> {
+            let w_in =
+                Gate { w_0: at.dense("ffn.w_in.w_0", shape(e, f))?, w_1: at.dense("ffn.w_in.w_1", shape(e, f))? };
             let ffn = FeedForward { w_in, w_out: at.dense("ffn.w_out", shape(f, e))? };
             Ok(FeedForwardPart { layernorm_before_ffn: at.rms_norm("layernorm_before_ffn", e, config.eps)?, ffn })
         };
@@ -350,7 +354,8 @@ impl AttentionPart {
         cache: Option<Keys<'_>>,
     ) -> Tensor<2> {
         let Attention { project_q, project_k, project_v, attention_out } = &self.self_attention;
-        let (x_ne, e, h) = (self.layernorm_before_attention.forward(x_ne), config.hidden_size, config.num_attention_heads);
+        let (x_ne, e, h) =
+            (self.layernorm_before_attention.forward(x_ne), config.hidden_size, config.num_attention_heads);
         let heads = |part: &Projection| heads_of(scaled(part.forward(x_ne.clone()), e), rows, h);
         let out_ne = attend(heads(project_q), (heads(project_k), heads(project_v)), how, cache);
         scaled(attention_out.forward(out_ne), h * config.dim_head)

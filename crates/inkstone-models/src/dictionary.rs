@@ -79,8 +79,7 @@ impl Dictionary {
         marks: DictionaryMarks,
         encode: &mut dyn FnMut(&str) -> Result<Vec<u32>, E>,
     ) -> Result<Self, E> {
-        let made =
-            Self { ids: Vec::new(), segments: Vec::new(), relations: Vec::new(), blanks: Vec::new(), marks };
+        let made = Self { ids: Vec::new(), segments: Vec::new(), relations: Vec::new(), blanks: Vec::new(), marks };
         let mut reader = Reader { made, nodes: vec![Segment { parent: 0, depth: 0 }], path: Vec::new(), encode };
         reader.say(0, &[marks.root]);
         if !value.is_object() {
@@ -217,8 +216,12 @@ mod tests {
         let expected = [[2, 1, 3].to_vec(), vec![2, i.into(), n.into(), 3], vec![2, x.into(), 3], vec![2, 4, 3]];
         let rest = [vec![2, a.into(), 3], vec![2, b.into(), 3]];
         assert_eq!(made.ids, [expected.concat(), rest.concat()].concat());
-        assert_eq!(made.segments, [[0].repeat(3), [1].repeat(4), [2].repeat(3), [3].repeat(3), [4].repeat(3), [6].repeat(3)].concat());
-        let blanks: Vec<_> = made.blanks.iter().map(|blank| (blank.path.join("."), blank.segment, &*blank.text)).collect();
+        assert_eq!(
+            made.segments,
+            [[0].repeat(3), [1].repeat(4), [2].repeat(3), [3].repeat(3), [4].repeat(3), [6].repeat(3)].concat()
+        );
+        let blanks: Vec<_> =
+            made.blanks.iter().map(|blank| (blank.path.join("."), blank.segment, &*blank.text)).collect();
         assert_eq!(blanks, [("<ans>.a".to_owned(), 5, ""), ("<ans>.b".to_owned(), 7, "?")]);
     }
 

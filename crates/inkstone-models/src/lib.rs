@@ -28,6 +28,7 @@ mod albert;
 mod baichuan;
 mod bert;
 mod bloom;
+mod chatglm;
 mod cpm_bee;
 mod glm;
 mod glm_2021;

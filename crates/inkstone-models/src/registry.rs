@@ -18,6 +18,8 @@ pub(crate) fn entry_of(config: &Value) -> Result<&'static Entry, ModelError> {
     let kind = match config.get("model_type").and_then(Value::as_str).unwrap_or("missing") {
         // Two architectures were published under this name.
         "glm" if config.get("block_position_encoding").is_some() => "glm_2021",
+        // A layout of another time.
+        "chatglm" => "glm",
         kind => kind,
     };
     let (entry, _) =

@@ -93,9 +93,9 @@ pub(crate) enum Command {
         after_help = "Examples:\n  inkstone quantize runs/quickstart/model --to q8_0\n  inkstone quantize runs/quickstart/model --to q4_k --method gptq --calibrate train.txt --text test.txt\n  inkstone chat -m model-q4_k.gguf"
     )]
     Quantize(compress::Quantize),
-    /// A model folder as a GGUF file, or the other way round
+    /// A model folder as a GGUF file, or the other way round; a folder with older files and names as one of today
     #[command(
-        after_help = "Examples:\n  inkstone convert runs/quickstart/model -o model.gguf\n  inkstone convert model.gguf -o model-folder"
+        after_help = "Examples:\n  inkstone convert runs/quickstart/model -o model.gguf\n  inkstone convert model.gguf -o model-folder\n  inkstone convert folder-with-pytorch-model.bin -o model-folder"
     )]
     Convert(compress::Convert),
     /// Word vectors: learn them, ask them, draw them

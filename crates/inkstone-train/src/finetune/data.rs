@@ -61,7 +61,7 @@ pub(crate) struct TaskBatch {
     /// Labels of examples; of tokens; or first and last tokens, those of all examples behind one another.
     pub(crate) labels: Vec<i32>,
     pub(crate) numbers: Vec<f32>,
-    /// Rows of an example.
+    /// Rows of an example: its choices, or both orders of its texts.
     pub(crate) choices: usize,
 }
 
@@ -72,6 +72,8 @@ pub(crate) struct Encoder<'a> {
     pub(crate) kind: Kind,
     pub(crate) form: Form,
     pub(crate) marks: Marks,
+    /// What a decoder's rows begin with.
+    pub(crate) start: Option<u32>,
     pub(crate) context: usize,
     /// Labels by name.
     pub(crate) labels: &'a BTreeMap<String, i32>,
@@ -87,8 +89,8 @@ impl Encoder<'_> {
         let label = |answer: &str| self.labels.get(answer).copied();
         let one = |row, target| Some(Encoded { rows: vec![row], target });
         Ok(match self.task {
-            TaskTable::Classification {} => match label(&task.answer.words()) {
-                Some(label) => one(self.row(&task.text, task.pair.as_deref())?, Target::Label(label)),
+            TaskTable::Classification { both_orders } => match label(&task.answer.words()) {
+                Some(label) => Some(Encoded { rows: self.rows(task, *both_orders)?, target: Target::Label(label) }),
                 None => None,
             },
             TaskTable::Regression {} => match task.answer.number() {
@@ -109,13 +111,23 @@ impl Encoder<'_> {
         })
     }
 
+    /// The row of an example, or those of both orders of its two texts.
+    fn rows(&self, task: &Task, both_orders: bool) -> Result<Vec<Row>, TrainError> {
+        let row = self.row(&task.text, task.pair.as_deref())?;
+        match task.pair.as_ref().filter(|_| both_orders) {
+            Some(pair) => Ok(vec![row, self.row(pair, Some(&task.text))?]),
+            None => Ok(vec![row]),
+        }
+    }
+
     fn row(&self, first: &str, second: Option<&str>) -> Result<Row, TrainError> {
         let first = self.tokenizer.encode(first)?;
         let second = second.map(|second| self.tokenizer.encode(second)).transpose()?;
         Ok(self.framed(&first, second.as_deref()))
     }
 
-    /// `[CLS] first [SEP] second [SEP]`, a decoder's without the first; the longer of both loses its end where they are too long.
+    /// `[CLS] first [SEP] second [SEP]`; a decoder, which judges a row by its end, reads `<s> first [SEP] second [CLS]` (Radford et al.
+    /// 2018, section 3.3: start, delimiter, extract). The longer of both texts loses its end where they are too long.
     fn framed(&self, first: &[u32], second: Option<&[u32]>) -> Row {
         let room = self.context.saturating_sub(FRAME);
         let rest = second.unwrap_or_default();
@@ -123,17 +135,15 @@ impl Encoder<'_> {
         while a + b > room {
             if a >= b { a -= 1 } else { b -= 1 }
         }
-        let mut ids = Vec::with_capacity(a + b + FRAME);
-        if self.kind != Kind::Decoder {
-            ids.push(self.marks.cls);
-        }
-        ids.extend(&first[..a]);
-        ids.push(self.marks.sep);
-        let begins = ids.len();
+        let Marks { cls, sep, .. } = self.marks;
+        let (start, extract) = if self.kind == Kind::Decoder { (self.start, cls) } else { (Some(cls), sep) };
+        let mut ids: Vec<u32> = start.into_iter().chain(first[..a].iter().copied()).collect();
+        let begins = ids.len() + 1;
         if second.is_some() {
+            ids.push(sep);
             ids.extend(&rest[..b]);
-            ids.push(self.marks.sep);
         }
+        ids.push(extract);
         Row { ids, second: begins }
     }
 
@@ -154,7 +164,7 @@ impl Encoder<'_> {
             ids.extend(tokens);
         }
         let row = self.framed(&ids, None);
-        let before = usize::from(self.kind != Kind::Decoder);
+        let before = usize::from(self.kind != Kind::Decoder || self.start.is_some());
         let label = |at: usize| labels.get(at.wrapping_sub(before)).copied().flatten().unwrap_or(IGNORE);
         let tags = (0..row.ids.len()).map(label).collect();
         Ok(Some(Encoded { rows: vec![row], target: Target::Tags(tags) }))

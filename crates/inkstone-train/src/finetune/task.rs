@@ -9,7 +9,12 @@ use serde::{Deserialize, Serialize};
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum TaskTable {
     /// A label of a text, or of two.
-    Classification {},
+    Classification {
+        /// Whether two texts are read in both orders, and what is made of both is added up: for those that have none of their own
+        /// (Radford et al. 2018, section 3.3, similarity). Default false.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        both_orders: bool,
+    },
     /// A number for a text, or for two.
     Regression {},
     /// One of several texts, each of which is read behind the question.
@@ -40,7 +45,7 @@ impl TaskTable {
     /// The head that it needs, if any.
     pub(crate) fn head(&self) -> Option<TaskHead> {
         match self {
-            Self::Classification {} | Self::Regression {} => Some(TaskHead::Sequence),
+            Self::Classification { .. } | Self::Regression {} => Some(TaskHead::Sequence),
             Self::MultipleChoice {} => Some(TaskHead::Choice),
             Self::Tagging {} => Some(TaskHead::Token),
             Self::Extraction {} => Some(TaskHead::Span),
@@ -64,7 +69,7 @@ impl TaskTable {
         }
         let expected = match self {
             Self::Text { .. } => "an encoder-decoder or a decoder",
-            Self::Classification {} | Self::Embedding { .. } => "an encoder or a decoder",
+            Self::Classification { .. } | Self::MultipleChoice {} | Self::Embedding { .. } => "an encoder or a decoder",
             _ => "an encoder",
         };
         Err(format!("the model has no head for this `task`, expected {expected}"))

@@ -7,6 +7,7 @@ use crate::support::{Place, TINY};
 const BERT: &str = "{ architecture = \"bert\", hidden_size = 32, num_hidden_layers = 1, num_attention_heads = 2 }";
 const T5: &str = "{ architecture = \"t5\", d_model = 32, num_layers = 1, num_heads = 2 }";
 const LLAMA: &str = "{ architecture = \"llama\", hidden_size = 32, num_hidden_layers = 1, num_attention_heads = 2 }";
+const GPT: &str = "{ architecture = \"openai-gpt\", n_embd = 32, n_layer = 1, n_head = 2 }";
 
 /// A model from nothing that learns `task` from `examples.jsonl`.
 fn recipe(model: &str, task: &str, examples: &str) -> String {
@@ -100,6 +101,27 @@ fn numbers_choices_tags_places_and_vectors_are_learnt_by_encoders() {
         format!(r#"{{"text": "town {n}", "context": "village {n}", "answer": ""}}"#)
     });
     assert!(near > 0.2, "{near}");
+}
+
+#[test]
+fn decoders_judge_pairs_and_choices_beside_saying_the_texts() {
+    let place = Place::with("");
+    let words = ["red", "blue"];
+    let pair =
+        |n: usize| format!(r#"{{"text": "door {n}", "other": "it is {}", "answer": "{}"}}"#, words[n % 2], n % 2);
+    place.write("examples.jsonl", lines(pair));
+    let both = "{ kind = \"classification\", both_orders = true }\nauxiliary = 0.5";
+    place.write("tiny.toml", recipe(GPT, both, "fields = { pair = \"other\" }"));
+    assert!(metric(&place, "accuracy") > 0.9);
+    place.write("tiny.toml", recipe(BERT, both, "fields = { pair = \"other\" }"));
+    place.fails(&["run", "tiny.toml"], &["`auxiliary`", "tie_word_embeddings"]);
+
+    let lists = [r#"["gold", "tin"]"#, r#"["tin", "gold"]"#];
+    let choice = |n: usize| format!(r#"{{"text": "number {n}", "choices": {}, "answer": "gold"}}"#, lists[n % 2]);
+    place.write("examples.jsonl", lines(choice));
+    let task = "{ kind = \"multiple-choice\" }\nauxiliary = 0.5";
+    place.write("tiny.toml", recipe(GPT, task, "fields = { choices = [\"choices\"] }"));
+    assert!(metric(&place, "accuracy") > 0.9);
 }
 
 #[test]
