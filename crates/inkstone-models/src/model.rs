@@ -284,6 +284,11 @@ impl Model {
         Some((self.judged(x_ne, lengths)?, ops::cross_entropy(logits, labels.into()).mean))
     }
 
+    /// Whether the model is told where tokens stand in a dictionary ([`Tree`](crate::Tree)).
+    pub fn reads_dictionaries(&self) -> bool {
+        self.config["model_type"] == "cpmbee"
+    }
+
     /// Whether the model says tokens by the table that it reads them with.
     pub fn says_by_embedding(&self) -> bool {
         self.config["tie_word_embeddings"].as_bool().unwrap_or(true)

@@ -30,7 +30,7 @@ pub struct Pass<'a> {
 /// Where tokens stand in a dictionary, whose keys and values are segments (CPM-Bee).
 #[derive(Debug, Clone, Copy)]
 pub struct Tree<'a> {
-    /// For each position `[b, t]` of the pass the number of its token among those of the same kind, 0 for any other token.
+    /// For each position `[b, t]` of the pass the number of its token among those of the same kind, 0 for any other token; empty: 0.
     pub numbers: &'a [u32],
     /// For each position `[b, s]`, those that the cache holds first, its segment.
     pub segments: &'a [u32],

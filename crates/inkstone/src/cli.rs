@@ -292,6 +292,9 @@ pub(crate) struct Generate {
     /// What to go on from
     #[arg(long, default_value = "")]
     pub(crate) prompt: String,
+    /// What CPM-Bee reads instead, e.g. '{"input": "…", "<ans>": ""}'; it says the likeliest below `<ans>`
+    #[arg(long, value_name = "JSON", conflicts_with_all = ["prompt", "beams"])]
+    pub(crate) dictionary: Option<String>,
     /// Search the likeliest answer with so many beams, instead of drawing tokens
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) beams: Option<u16>,

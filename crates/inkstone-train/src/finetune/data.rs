@@ -7,6 +7,7 @@ use inkstone_corpus::loader::IGNORE;
 use inkstone_models::Kind;
 use inkstone_tokenizer::Tokenizer;
 
+use super::dictionary::{self, Said};
 use super::task::{TaskTable, text_source};
 use crate::TrainError;
 use crate::objective::Batches;
@@ -48,6 +49,8 @@ enum Target {
     Ends([i32; 2]),
     /// The answer of a text.
     Pair(Pair),
+    /// The answer of a dictionary.
+    Said(Said),
     /// Nothing but the other row.
     Nothing,
 }
@@ -107,6 +110,10 @@ impl Encoder<'_> {
                 }),
                 None => None,
             },
+            TaskTable::Dictionary {} => {
+                let said = Said::new(task, self.tokenizer)?;
+                (said.len() <= self.context).then(|| Encoded { rows: Vec::new(), target: Target::Said(said) })
+            }
             TaskTable::Text { prefix } => Some(self.text(prefix, task)?),
         })
     }
@@ -251,6 +258,10 @@ impl Examples {
         if !pairs.is_empty() {
             return TaskBatch { rows: batched(&pairs, self.form, self.pad), ..TaskBatch::default() };
         }
+        let said: Vec<&Said> = examples.iter().filter_map(|example| example.said()).collect();
+        if !said.is_empty() {
+            return TaskBatch { rows: dictionary::batched(&said, self.pad), ..TaskBatch::default() };
+        }
         let rows: Vec<&Row> = examples.iter().flat_map(|example| &example.rows).collect();
         let longest = rows.iter().map(|row| row.ids.len()).max().unwrap_or(0).max(1);
         let mut batch = TaskBatch {
@@ -290,6 +301,10 @@ impl Encoded {
         if let Target::Pair(pair) = &self.target { Some(pair) } else { None }
     }
 
+    fn said(&self) -> Option<&Said> {
+        if let Target::Said(said) = &self.target { Some(said) } else { None }
+    }
+
     /// Rows that it takes.
     pub(crate) fn n_rows(&self) -> usize {
         self.rows.len()
@@ -298,7 +313,8 @@ impl Encoded {
     /// Tokens of its longest row, or of both sides of its pair.
     fn length(&self) -> usize {
         let rows = self.rows.iter().map(|row| row.ids.len()).max().unwrap_or(0);
-        self.pair().map_or(rows, |pair| pair.source.len() + pair.target.len())
+        let said = self.said().map_or(rows, Said::len);
+        self.pair().map_or(said, |pair| pair.source.len() + pair.target.len())
     }
 }
 
@@ -311,7 +327,7 @@ impl Target {
             Self::Tags(tags) => {
                 batch.labels.extend(tags.iter().copied().chain(std::iter::repeat_n(IGNORE, longest - tags.len())));
             }
-            Self::Pair(_) | Self::Nothing => {}
+            Self::Pair(_) | Self::Said(_) | Self::Nothing => {}
         }
     }
 }

@@ -42,7 +42,7 @@ impl Tuned<'_> {
 
     fn judge(&self, model: &Model, batch: &TaskBatch) -> Judgement {
         let rows = &batch.rows;
-        if let TaskTable::Text { .. } = self.task {
+        if let TaskTable::Text { .. } | TaskTable::Dictionary {} = self.task {
             return Judgement::Text;
         }
         if let TaskTable::Embedding { temperature } = self.task {

@@ -116,6 +116,12 @@ impl Stage for FinetuneStage {
         let labels = labels(&learnt, &config.task);
         let model = model(config, &labels, &tokenizer, context)?;
         crate::sft::fits(config.context, model.context())?;
+        if matches!(config.task, TaskTable::Dictionary {}) && !model.reads_dictionaries() {
+            return Err(StageError::failed(
+                "the model reads no dictionaries",
+                "tune a `cpmbee`, or set another `task`",
+            ));
+        }
         let names: BTreeMap<String, i32> = labels.iter().cloned().zip(0..).collect();
         let encoder = Encoder {
             task: &config.task,
@@ -153,7 +159,7 @@ impl Stage for FinetuneStage {
 
 /// Refuses the loss of texts where there is no head that says them.
 fn check_auxiliary(config: &FinetuneConfig, model: &Model) -> Result<(), StageError> {
-    let judges = !matches!(config.task, TaskTable::Text { .. } | TaskTable::Embedding { .. });
+    let judges = config.task.head().is_some();
     if config.auxiliary == 0.0 || (judges && model.kind() == Kind::Decoder && model.says_by_embedding()) {
         return Ok(());
     }

@@ -29,6 +29,8 @@ pub enum TaskTable {
         #[serde(default = "default_temperature")]
         temperature: f64,
     },
+    /// The answer in a dictionary, `{"input": …, "<ans>": …}`, whatever the task: for CPM-Bee.
+    Dictionary {},
     /// The answer as text, whatever the task.
     Text {
         /// What stands before the text, e.g. `translate English to Chinese: `. Default: nothing.
@@ -49,7 +51,7 @@ impl TaskTable {
             Self::MultipleChoice {} => Some(TaskHead::Choice),
             Self::Tagging {} => Some(TaskHead::Token),
             Self::Extraction {} => Some(TaskHead::Span),
-            Self::Embedding { .. } | Self::Text { .. } => None,
+            Self::Embedding { .. } | Self::Dictionary {} | Self::Text { .. } => None,
         }
     }
 
@@ -62,6 +64,7 @@ impl TaskTable {
             }
             Self::Embedding { .. } => kind != Kind::EncoderDecoder,
             Self::Text { .. } => kind != Kind::Encoder,
+            Self::Dictionary {} => kind == Kind::Decoder,
             _ => self.head().is_some_and(|head| head.fits(kind)),
         };
         if fits {
@@ -69,6 +72,7 @@ impl TaskTable {
         }
         let expected = match self {
             Self::Text { .. } => "an encoder-decoder or a decoder",
+            Self::Dictionary {} => "cpmbee",
             Self::Classification { .. } | Self::MultipleChoice {} | Self::Embedding { .. } => "an encoder or a decoder",
             _ => "an encoder",
         };
