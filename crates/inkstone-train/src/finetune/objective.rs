@@ -65,7 +65,7 @@ impl Tuned<'_> {
             TaskTable::MultipleChoice {} => Judgement::Labels(logits.reshape([n / batch.choices, batch.choices])),
             TaskTable::Extraction {} => {
                 // [b·t, 2] → [2·b, t]: the beginnings of all rows, then their ends.
-                let b = rows.batch_size;
+                let b = batch.rows.batch_size;
                 Judgement::Labels(logits.transpose().reshape([2 * b, n / b]))
             }
             _ => Judgement::Labels(logits),
