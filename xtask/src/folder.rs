@@ -61,7 +61,7 @@ fn check(program: &Program, folder: &Path, arguments: &Arguments) -> Result<Verd
     Ok((same && fastest <= arguments.seconds && share <= arguments.memory).into())
 }
 
-/// A folder of the shape of TinyLlama (arXiv:2401.02385, section 2.2) with weights of a uniform distribution.
+/// A folder of the shape of `TinyLlama` (arXiv:2401.02385, section 2.2) with weights of a uniform distribution.
 fn write(folder: &Path, layers: usize) -> Result<()> {
     let (e, f, kv, v) = (2048, 5632, 256, 32_000);
     let config = json!({

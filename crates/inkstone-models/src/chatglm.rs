@@ -1,4 +1,4 @@
-//! The layout in which ChatGLM2, ChatGLM3 and GLM-4 were published first: the same decoder as `GlmForCausalLM`, with other names in
+//! The layout in which `ChatGLM2`, `ChatGLM3` and GLM-4 were published first: the same decoder as `GlmForCausalLM`, with other names in
 //! `config.json` and of tensors, and queries, keys and values in one matrix.
 //!
 //! Source: the formulas of the published `modeling_chatglm.py` (the RMSNorm form, rotary positions over half of a head).

@@ -211,7 +211,7 @@ mod tests {
 
     #[test]
     fn keys_and_values_are_segments_and_what_stands_below_ans_is_to_be_said() {
-        let made = read(&json!({"in": "x", "<ans>": {"a": "", "b": "?"}})).unwrap();
+        let made = read(&json!({"in": "x", "<ans>": {"a": "", "b": "?"}})).expect("a dictionary");
         let [i, n, x, a, b] = *b"inxab";
         let expected = [[2, 1, 3].to_vec(), vec![2, i.into(), n.into(), 3], vec![2, x.into(), 3], vec![2, 4, 3]];
         let rest = [vec![2, a.into(), 3], vec![2, b.into(), 3]];
@@ -227,7 +227,7 @@ mod tests {
 
     #[test]
     fn relations_are_steps_up_and_down() {
-        let made = read(&json!({"in": "x", "<ans>": ""})).unwrap();
+        let made = read(&json!({"in": "x", "<ans>": ""})).expect("a dictionary");
         // 0 root, 1 `in`, 2 `x`, 3 `<ans>`, 4 what is to be said.
         let of = |query: usize, key: usize| made.relations[query * 5 + key];
         assert_eq!([of(2, 2), of(2, 1), of(1, 2)], [0, 8 + 1, 1 + 1]);
@@ -241,10 +241,10 @@ mod tests {
             (json!({"a": 1, "<ans>": ""}), "at `a`: expected a text or an object, got 1"),
             (json!({"a": "b"}), "`<ans>`"),
         ] {
-            let error = read(&value).unwrap_err().to_string();
+            let error = read(&value).expect_err("no dictionary").to_string();
             assert!(error.contains(part), "{error}");
         }
         let keys = (0..2000).map(|n| (n.to_string(), json!(""))).collect::<serde_json::Map<_, _>>();
-        assert!(read(&keys.into()).unwrap_err().to_string().contains("fewer keys"));
+        assert!(read(&keys.into()).expect_err("too many keys").to_string().contains("fewer keys"));
     }
 }

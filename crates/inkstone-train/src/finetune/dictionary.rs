@@ -112,7 +112,7 @@ mod tests {
         let batch = batched(&[&one, &other], 0);
         assert_eq!(batch.ids, [5, 6, 7, 8, 5, 0, 0, 0]);
         assert_eq!(batch.ends, [2, 2, 3, 4, 1, 2, 3, 4]);
-        let tree = batch.tree.unwrap();
+        let tree = batch.tree.expect("dictionaries have segments");
         assert_eq!(tree.segments, [0, 0, 1, 1, 0, 0, 0, 0]);
         assert_eq!(tree.relations, [0, 2, 9, 0, 0, 0, 0, 0]);
     }
