@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 mod ci;
 mod conformance;
 mod draws;
+mod folder;
 mod fresh;
 mod kill_drill;
 mod load;
@@ -53,6 +54,8 @@ enum Task {
     KillDrill(kill_drill::Arguments),
     /// Compare the results of one thread, two threads, and two threads again
     Threads(threads::Arguments),
+    /// Load a model folder of 1.1 B parameters and save it again: time, memory, the same bytes
+    Folder(folder::Arguments),
     /// Clone into an empty folder and run the commands of the README
     Fresh(fresh::Arguments),
 }
@@ -81,6 +84,7 @@ fn main() -> ExitCode {
         Task::Memory(arguments) => memory::run(&arguments),
         Task::KillDrill(arguments) => kill_drill::run(&arguments),
         Task::Threads(arguments) => threads::run(&arguments),
+        Task::Folder(arguments) => folder::run(&arguments),
         Task::Fresh(arguments) => fresh::run(&arguments),
     };
     match verdict {

@@ -32,7 +32,8 @@ pub struct CorpusConfig {
     /// How they are written; by default told from each extension.
     #[serde(default)]
     pub format: Format,
-    /// The key (column) that holds the text, or several that are joined by line feeds; `text`.
+    /// The key (column) that holds the text, or several that are joined by line feeds, or `*`: every text of the record, however deep,
+    /// other than that of `meta`; `text`.
     #[serde(default)]
     pub text: TextKeys,
     /// What one document of a plain text is; `file`.
@@ -44,6 +45,9 @@ pub struct CorpusConfig {
     /// Unicode normalisation; `nfc`.
     #[serde(default)]
     pub normalization: Normalization,
+    /// Whether all letters become small ones; false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lowercase: bool,
     /// Whether of documents with the same text only the first stays; true.
     #[serde(default = "yes")]
     pub deduplicate: bool,
@@ -71,6 +75,9 @@ pub enum TextKeys {
     Many(Vec<String>),
 }
 
+/// The key that stands for all.
+const ALL: &str = "*";
+
 impl Default for TextKeys {
     fn default() -> Self {
         Self::One("text".to_owned())
@@ -83,6 +90,10 @@ impl TextKeys {
             Self::One(name) => std::slice::from_ref(name),
             Self::Many(names) => names,
         }
+    }
+
+    fn is_all(&self) -> bool {
+        self.names() == [ALL]
     }
 }
 
@@ -124,7 +135,7 @@ impl Stage for CorpusStage {
             context,
             sources: config.origin().sources(context)?,
             settings: config.settings(),
-            columns: Some(config.text.names().to_vec()),
+            columns: (!config.text.is_all()).then(|| config.text.names().to_vec()),
             prepare: &|content, parts| config.prepare(content, parts),
         };
         Ok(job.run()?)
@@ -162,6 +173,10 @@ impl CorpusConfig {
     fn text_of(&self, value: &Value) -> Result<String, String> {
         let object = value.as_object().ok_or("not an object with keys")?;
         let mut texts = Vec::new();
+        if self.text.is_all() {
+            object.iter().filter(|(key, _)| *key != "meta").for_each(|(_, value)| add_texts(value, &mut texts));
+            return Ok(texts.join("\n"));
+        }
         for name in self.text.names() {
             match object.get(name) {
                 Some(Value::String(text)) => texts.push(text.as_str()),
@@ -178,11 +193,26 @@ impl CorpusConfig {
         let mut rest = text;
         while rest.len() > self.max_document_bytes {
             let (head, tail) = rest.split_at(cut(rest, self.max_document_bytes));
-            parts.push(Part { body: Body::Text(normalize(head, self.normalization)), meta: meta.clone() });
+            parts.push(Part { body: Body::Text(self.normal(head)), meta: meta.clone() });
             rest = tail;
         }
         if !rest.is_empty() || parts.is_empty() {
-            parts.push(Part { body: Body::Text(normalize(rest, self.normalization)), meta });
+            parts.push(Part { body: Body::Text(self.normal(rest)), meta });
         }
+    }
+
+    fn normal(&self, text: &str) -> String {
+        let text = normalize(text, self.normalization);
+        if self.lowercase { text.to_lowercase() } else { text }
+    }
+}
+
+/// All texts of a value, in its order.
+fn add_texts<'a>(value: &'a Value, texts: &mut Vec<&'a str>) {
+    match value {
+        Value::String(text) => texts.push(text),
+        Value::Array(values) => values.iter().for_each(|value| add_texts(value, texts)),
+        Value::Object(entries) => entries.values().for_each(|value| add_texts(value, texts)),
+        _ => {}
     }
 }

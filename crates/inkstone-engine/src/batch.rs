@@ -108,7 +108,7 @@ impl PagedStore<'_> {
         let slopes = match &how.bias {
             Bias::None => None,
             Bias::Alibi(slopes) => Some(&**slopes),
-            Bias::Additive(_) => unreachable!("only encoder-decoders add biases of their own"),
+            Bias::Additive(_) => unreachable!("a scheduler refuses models that add biases of their own"),
         };
         paged_attention(out, &self.rows[0], &queries, slopes, shape);
     }

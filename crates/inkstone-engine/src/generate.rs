@@ -21,6 +21,9 @@ pub enum EngineError {
         /// How many.
         count: usize,
     },
+    /// A model that adds biases of its own to the scores, which are not known for tokens of several sequences.
+    #[error("this model adds biases of its own to its scores, and answers one prompt at a time only")]
+    OneByOne,
     /// Nothing to go on from.
     #[error("the prompt has no tokens")]
     EmptyPrompt,
@@ -68,6 +71,7 @@ impl EngineError {
         Some(match self {
             Self::NoDecoder => "generate wants a decoder, such as llama or gpt2, or an encoder-decoder, such as t5",
             Self::VirtualTokens { .. } => "use `generate` or `chat`, or an adapter that can be merged (LoRA)",
+            Self::OneByOne => "use `generate` or `chat`",
             Self::EmptyPrompt => "give it some text to go on from",
             Self::PromptTooLong { .. } => "shorten the text, or train a model with a larger `context`",
             Self::UnknownToken { .. } => "the tokenizer is not the one that the model was trained with",

@@ -106,6 +106,9 @@ impl<'a> Scheduler<'a> {
         if model.kind() != Kind::Decoder {
             return Err(EngineError::NoDecoder);
         }
+        if !inkstone_models::is_side_by_side(model.config_json()) {
+            return Err(EngineError::OneByOne);
+        }
         let size = model.dimensions();
         let geometry = Geometry {
             layers: size.layers,

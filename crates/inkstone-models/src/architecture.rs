@@ -21,6 +21,8 @@ pub(crate) trait Architecture: Module + Sync + 'static {
     const TYPES: &'static [(&'static str, &'static str)];
     /// What it reads and what it predicts.
     const KIND: Kind = Kind::Decoder;
+    /// Whether tokens of several sequences may go through it side by side: not where it adds biases of its own to the scores.
+    const SIDE_BY_SIDE: bool = true;
 
     /// Builds the model over weights from wherever.
     fn build(config: Self::Config, builder: &mut Builder<'_>) -> Result<Self, ModelError>;
@@ -107,6 +109,7 @@ pub struct Dimensions {
 /// An architecture in the registry.
 pub(crate) struct Entry {
     pub(crate) kind: Kind,
+    pub(crate) side_by_side: bool,
     pub(crate) types: &'static [(&'static str, &'static str)],
     pub(crate) layers: &'static [&'static str],
     pub(crate) positions: &'static str,
@@ -125,6 +128,7 @@ type Build = fn(&Value, &mut Builder<'_>) -> Result<Box<dyn Network>, ModelError
 pub(crate) const fn entry<A: Architecture>() -> Entry {
     Entry {
         kind: A::KIND,
+        side_by_side: A::SIDE_BY_SIDE,
         types: A::TYPES,
         layers: A::Config::LAYERS,
         positions: A::Config::POSITIONS,

@@ -117,6 +117,12 @@ impl<'a> Builder<'a> {
         Ok(inkstone_nn::parameter(values, [width], self.device))
     }
 
+    /// A table of a name of its own, without `.weight`.
+    pub(crate) fn table(&mut self, name: &str, shape: [usize; 2], std: f64) -> Result<Param<Tensor<2>>, ModelError> {
+        let values = self.tensor(name, &shape, Init::Normal(std))?;
+        Ok(inkstone_nn::parameter(values, shape, self.device))
+    }
+
     /// A table that begins as zeros and is not trained.
     pub(crate) fn fixed(&mut self, name: &str, shape: [usize; 2]) -> Result<Param<Tensor<2>>, ModelError> {
         let values = self.tensor(name, &shape, Init::Zeros)?;

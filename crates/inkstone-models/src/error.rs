@@ -54,6 +54,16 @@ pub enum ModelError {
     /// Trouble with a file.
     #[error(transparent)]
     Format(#[from] FormatError),
+    /// A dictionary that is none.
+    #[error("the dictionary, at `{path}`: expected {expected}, got {got}")]
+    Dictionary {
+        /// The keys that lead there.
+        path: String,
+        /// What should stand there.
+        expected: &'static str,
+        /// What does.
+        got: String,
+    },
 }
 
 impl ModelError {

@@ -2,7 +2,8 @@
 //! feed-forward layer makes gate and input in one product. The later form (`glm4`) also normalises what each part adds.
 //!
 //! Papers: ChatGLM (arXiv:2406.12793, section 2), `RoPE` (2104.09864), SwiGLU (2002.05202), grouped-query attention
-//! (2305.13245). Weights and config as in Hugging Face's `GlmForCausalLM` and `Glm4ForCausalLM`.
+//! (2305.13245). Weights and config as in Hugging Face's `GlmForCausalLM` and `Glm4ForCausalLM`; the layout in which they were published
+//! first is read by way of `chatglm.rs`.
 //!
 //! Shapes: b batch, t position, n = b·t, e width of the residual stream, h query heads, g key heads, d head width, r part of
 //! it that turns, f feed-forward width, v vocabulary.
@@ -17,6 +18,7 @@ use serde_json::{Map, Value, json};
 use crate::ModelError;
 use crate::architecture::{Architecture, Dimensions};
 use crate::builder::{Builder, Shape};
+use crate::chatglm;
 use crate::fields::{expect, expect_sizes, expect_word};
 use crate::pass::{Keys, Pass};
 use crate::rope::RopeParameters;
@@ -91,6 +93,13 @@ fn yes() -> bool {
 }
 
 impl crate::architecture::Config for Config {
+    fn from_json(config: &Value) -> Result<Self, ModelError> {
+        let modern = chatglm::modern(config)?;
+        let config: Self = serde_json::from_value(modern.unwrap_or_else(|| config.clone()))?;
+        config.validate()?;
+        Ok(config)
+    }
+
     fn validate(&self) -> Result<(), ModelError> {
         let (heads, groups) = (self.num_attention_heads, self.num_key_value_heads);
         expect_sizes(&[

@@ -16,7 +16,8 @@ use crate::ModelError;
 use crate::architecture::Kind;
 use crate::bert::first_tokens;
 use crate::builder::{Builder, Shape};
-use crate::registry::find;
+use crate::chatglm;
+use crate::registry::{entry_of, find};
 
 /// What a head is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,9 +51,9 @@ impl TaskHead {
         Self::ALL.into_iter().find(|task| class.ends_with(task.suffix()))
     }
 
-    /// Whether a model of this kind has such a head in transformers.
+    /// Whether a model of this kind has such a head; a decoder scores a choice as it would label a row, with one label.
     pub fn fits(self, kind: Kind) -> bool {
-        kind == Kind::Encoder || (kind == Kind::Decoder && self == Self::Sequence)
+        kind == Kind::Encoder || (kind == Kind::Decoder && matches!(self, Self::Sequence | Self::Choice))
     }
 }
 
@@ -75,7 +76,10 @@ pub(crate) fn stem(config: &Value) -> &'static str {
 
 /// `config` as that of a model for a task with these labels.
 pub fn task_config(config: &Value, task: TaskHead, labels: &[String]) -> Value {
-    let mut config = config.clone();
+    let modern = chatglm::modern(config).ok().flatten();
+    let mut config = modern.unwrap_or_else(|| config.clone());
+    let is_decoder = entry_of(&config).is_ok_and(|entry| entry.kind == Kind::Decoder);
+    let task = if is_decoder && task == TaskHead::Choice { TaskHead::Sequence } else { task };
     config["architectures"] = json!([format!("{}{}", stem(&config), task.suffix())]);
     let by_id: Map<String, Value> = labels.iter().enumerate().map(|(n, name)| (n.to_string(), json!(name))).collect();
     let by_name: Map<String, Value> = labels.iter().enumerate().map(|(n, name)| (name.clone(), json!(n))).collect();
@@ -205,12 +209,14 @@ impl Head {
             }
             Self::Token(head) => head.classifier.forward(x_ne),
             Self::Ends(head) => head.qa_outputs.forward(x_ne),
-            Self::Score(head) => {
-                let [n, _] = x_ne.dims();
-                let last =
-                    lengths.iter().enumerate().map(|(row, &length)| (row * (n / batch)) as u32 + length.max(1) - 1);
-                head.score.forward(ops::embedding(x_ne, last.collect()))
-            }
+            Self::Score(head) => head.score.forward(last_tokens(x_ne, lengths)),
         }
     }
+}
+
+/// The last token of each row of `x[b·t, e]` that is no padding, `[b, e]`.
+pub(crate) fn last_tokens(x_ne: Tensor<2>, lengths: &[u32]) -> Tensor<2> {
+    let t = x_ne.dims()[0] / lengths.len().max(1);
+    let last = lengths.iter().enumerate().map(|(row, &length)| (row * t) as u32 + length.max(1) - 1);
+    ops::embedding(x_ne, last.collect())
 }

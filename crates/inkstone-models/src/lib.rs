@@ -6,6 +6,7 @@
 mod architecture;
 mod builder;
 mod cost;
+mod dictionary;
 mod error;
 mod fields;
 mod heads;
@@ -15,6 +16,7 @@ mod over;
 mod pass;
 mod recipe;
 mod registry;
+mod relative;
 mod rope;
 mod rows;
 mod score;
@@ -26,6 +28,8 @@ mod albert;
 mod baichuan;
 mod bert;
 mod bloom;
+mod chatglm;
+mod cpm_bee;
 mod glm;
 mod glm_2021;
 mod gpt1;
@@ -38,13 +42,14 @@ use architecture::{Entry, entry};
 
 pub use architecture::{Dimensions, Kind};
 pub use cost::{dimensions, expected_flops_per_token, expected_parameters, training_bytes, with_layers};
+pub use dictionary::{Blank, Dictionary, DictionaryMarks};
 pub use error::ModelError;
 pub use heads::{TaskHead, labels_of, task_config};
 pub use model::{Loss, Model, likeliest};
 pub use over::{Below, Over};
-pub use pass::{Cache, NoObserver, Observer, Pass, Source, Store};
+pub use pass::{Cache, NoObserver, Observer, Pass, Source, Store, Tree};
 pub use recipe::{ModelTable, Vocabulary};
-pub use registry::{kind, model_types};
+pub use registry::{is_side_by_side, kind, model_types};
 pub use shared::{Again, Recording, Shared};
 pub use weights::{Drawn, Init, Layout, Read, ReadOrDrawn, Wanted, WantedLayer, Weights};
 
@@ -54,6 +59,7 @@ const ARCHITECTURES: &[Entry] = &[
     entry::<baichuan::Baichuan>(),
     entry::<bert::MaskedEncoder>(),
     entry::<bloom::Bloom>(),
+    entry::<cpm_bee::CpmBee>(),
     entry::<glm::Glm>(),
     entry::<glm_2021::Glm2021>(),
     entry::<gpt1::Gpt1>(),

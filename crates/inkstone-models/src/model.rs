@@ -11,7 +11,8 @@ use serde_json::Value;
 
 use crate::architecture::{Dimensions, Kind, Network, Update, Visit, VisitGradient};
 use crate::builder::Builder;
-use crate::heads::{Head, body};
+use crate::chatglm;
+use crate::heads::{Head, body, last_tokens};
 use crate::pass::{Cache, NoObserver, Pass, Source, Store};
 use crate::registry::entry_of;
 use crate::score::{ScoreHead, is_scored, scored_class};
@@ -49,13 +50,15 @@ impl Model {
         Self::build(config, &mut Drawn { seed }, precision, device)
     }
 
-    /// The model that `config` describes, over weights from wherever.
+    /// The model that `config` describes, over weights from wherever. A config in the spelling of another time becomes one of today.
     pub fn build(
         config: &Value,
         weights: &mut dyn Weights,
         precision: Precision,
         device: &Device,
     ) -> Result<Self, ModelError> {
+        let modern = chatglm::modern(config)?;
+        let config = modern.as_ref().unwrap_or(config);
         let entry = entry_of(config)?;
         let dimensions = (entry.dimensions)(config)?;
         let mut builder = Builder::new(weights, precision, device);
@@ -141,6 +144,7 @@ impl Model {
             ends: all.ends.as_deref(),
             segments: all.segments.as_deref(),
             places: all.places.as_deref(),
+            tree: None,
             source: pass.source,
             cache: pass.cache.as_deref_mut(),
             store: None,
@@ -259,8 +263,43 @@ impl Model {
     /// The logits of the head for a task, of each row `[b, labels]` or of each token `[b·t, labels]`, where there is one;
     /// `lengths[b]` are the tokens of the rows without padding.
     pub fn task_logits(&self, ids: &[u32], lengths: &[u32], pass: &mut Pass<'_>) -> Option<Tensor<2>> {
-        let head = self.head.as_ref()?;
         let x_ne = self.stream(ids, lengths.len(), pass);
+        self.judged(x_ne, lengths)
+    }
+
+    /// [`Self::task_logits`], and the mean loss of the next token within the rows, by the head that the model has without one for a
+    /// task: an auxiliary objective of tuning (Radford et al. 2018, section 3.2).
+    pub fn task_logits_beside_text(
+        &self,
+        ids: &[u32],
+        lengths: &[u32],
+        pass: &mut Pass<'_>,
+    ) -> Option<(Tensor<2>, Tensor<1>)> {
+        let x_ne = self.stream(ids, lengths.len(), pass);
+        let t = ids.len() / lengths.len().max(1);
+        let has_next = |n: &u32| (*n as usize % t) + 1 < lengths[*n as usize / t] as usize;
+        let at: Vec<u32> = (0..ids.len() as u32).filter(has_next).collect();
+        let labels: Vec<i32> = at.iter().map(|&n| ids[n as usize + 1] as i32).collect();
+        let logits = self.network.head(ops::embedding(x_ne.clone(), at.into()), pass);
+        Some((self.judged(x_ne, lengths)?, ops::cross_entropy(logits, labels.into()).mean))
+    }
+
+    /// Whether the model is told where tokens stand in a dictionary ([`Tree`](crate::Tree)).
+    pub fn reads_dictionaries(&self) -> bool {
+        self.config["model_type"] == "cpmbee"
+    }
+
+    /// Whether the model says tokens by the table that it reads them with.
+    pub fn says_by_embedding(&self) -> bool {
+        self.config["tie_word_embeddings"].as_bool().unwrap_or(true)
+    }
+
+    /// What the head of a task makes of `x[b·t, e]`; a decoder's score is that of the last token.
+    fn judged(&self, x_ne: Tensor<2>, lengths: &[u32]) -> Option<Tensor<2>> {
+        if let Some(score) = &self.score {
+            return Some(score.forward(last_tokens(x_ne, lengths)).unsqueeze_dim(1));
+        }
+        let head = self.head.as_ref()?;
         let pooled = self.network.pooled(&x_ne, lengths.len());
         Some(head.forward(x_ne, pooled, lengths))
     }

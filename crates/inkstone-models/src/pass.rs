@@ -15,6 +15,8 @@ pub struct Pass<'a> {
     /// For each position its place in a shortened text and in its span, for architectures that tell both
     /// (arXiv:2103.10360, section 2.2); `None`: where it stands, and 0.
     pub places: Option<&'a [[u32; 2]]>,
+    /// Where the tokens stand in a dictionary, for architectures that tell it; `None`: all in one segment.
+    pub tree: Option<Tree<'a>>,
     /// What an encoder-decoder reads. With a cache only the first pass needs it.
     pub source: Option<Source<'a>>,
     /// Keys and values of the positions before; new ones are added. Only with one row.
@@ -23,6 +25,18 @@ pub struct Pass<'a> {
     pub store: Option<&'a mut dyn Store>,
     /// Who looks on.
     pub observer: &'a mut dyn Observer,
+}
+
+/// Where tokens stand in a dictionary, whose keys and values are segments (CPM-Bee).
+#[derive(Debug, Clone, Copy)]
+pub struct Tree<'a> {
+    /// For each position `[b, t]` of the pass the number of its token among those of the same kind, 0 for any other token; empty: 0.
+    pub numbers: &'a [u32],
+    /// For each position `[b, s]`, those that the cache holds first, its segment.
+    pub segments: &'a [u32],
+    /// For each row and each two of its m segments, `[b, m, m]`, how the one of the query is related to that of the key; 0 for the
+    /// same segment.
+    pub relations: &'a [u32],
 }
 
 /// What an encoder-decoder reads.
@@ -88,6 +102,7 @@ impl<'a> Pass<'a> {
             ends: None,
             segments: None,
             places: None,
+            tree: None,
             source: None,
             cache: None,
             store: None,
@@ -134,7 +149,8 @@ impl Cache {
 
     /// Positions so far.
     pub fn len(&self) -> usize {
-        self.layers.first().map_or(0, LayerCache::len)
+        // A block may have no attention, and keep nothing.
+        self.layers.iter().map(LayerCache::len).max().unwrap_or(0)
     }
 
     /// Whether there are none.

@@ -18,6 +18,8 @@ pub(crate) fn entry_of(config: &Value) -> Result<&'static Entry, ModelError> {
     let kind = match config.get("model_type").and_then(Value::as_str).unwrap_or("missing") {
         // Two architectures were published under this name.
         "glm" if config.get("block_position_encoding").is_some() => "glm_2021",
+        // A layout of another time.
+        "chatglm" => "glm",
         kind => kind,
     };
     let (entry, _) =
@@ -28,6 +30,12 @@ pub(crate) fn entry_of(config: &Value) -> Result<&'static Entry, ModelError> {
 /// What the model that `config` describes reads and what it predicts.
 pub fn kind(config: &Value) -> Result<Kind, ModelError> {
     Ok(entry_of(config)?.kind)
+}
+
+/// Whether tokens of several sequences may go side by side through the model that `config` describes (by way of a
+/// [`Store`](crate::Store)).
+pub fn is_side_by_side(config: &Value) -> bool {
+    entry_of(config).is_ok_and(|entry| entry.side_by_side)
 }
 
 /// Values of `model_type` that are implemented.

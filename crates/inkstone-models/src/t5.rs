@@ -25,6 +25,7 @@ use crate::architecture::{Architecture, Dimensions, Kind};
 use crate::builder::{Builder, Shape};
 use crate::fields::{expect_sizes, expect_word};
 use crate::pass::{Keys, LayerCache, Pass, Source};
+use crate::relative::{Distances, biases};
 use crate::rows::{Memory, Rows, attend, attend_source, heads_of};
 
 /// The fields of `config.json` that matter to the maths.
@@ -179,21 +180,10 @@ impl Config {
         if scaled { (self.d_model as f32).powf(-0.5) } else { 1.0 }
     }
 
-    /// The kind of the distance from a query to a key (arXiv:1910.10683, section 2.1): half of the kinds are single
-    /// distances, the others grow logarithmically. An encoder has half of them for keys behind the query.
-    fn bucket(&self, distance: i64, both_ways: bool) -> u32 {
-        let kinds = self.relative_attention_num_buckets / if both_ways { 2 } else { 1 };
-        let (behind, far) =
-            if both_ways { (distance > 0, distance.unsigned_abs()) } else { (false, distance.min(0).unsigned_abs()) };
-        let (base, exact) = (if behind { kinds } else { 0 }, kinds / 2);
-        let far = far as usize;
-        if far < exact {
-            return (base + far) as u32;
-        }
-        // In f32, as the reference implementations do it.
-        let longest = self.relative_attention_max_distance as f32 / exact as f32;
-        let grown = (far as f32 / exact as f32).ln() / longest.ln() * (kinds - exact) as f32;
-        (base + (exact + grown as usize).min(kinds - 1)) as u32
+    /// How distances are told apart; an encoder sees keys behind the query as well.
+    fn distances(&self, both_ways: bool) -> Distances {
+        let (kinds, longest) = (self.relative_attention_num_buckets, self.relative_attention_max_distance);
+        Distances { kinds, longest, both_ways }
     }
 }
 
@@ -348,8 +338,7 @@ impl T5 {
         let mask = rows.both_ways(1).mask;
         let mut x_me = pass.observe(|| "embeddings".into(), self.shared.forward(source.ids.into()));
         let table = self.encoder.block[0].layer.0.SelfAttention.relative_attention_bias.as_ref();
-        let bias =
-            distance_bias(table, |q, k| self.config.bucket(k as i64 - q as i64, true), [0, rows.length, rows.length]);
+        let bias = distance_bias(table, self.config.distances(true), [0, rows.length, rows.length]);
         let how =
             How { scale: 1.0, starts: Arc::clone(&rows.starts), mask: mask.clone(), bias, precision: Precision::F32 };
         for (n, block) in self.encoder.block.iter().enumerate() {
@@ -361,17 +350,13 @@ impl T5 {
     fn decoder_bias(&self, rows: &Rows) -> Bias {
         let table = self.decoder.block[0].layer.0.SelfAttention.relative_attention_bias.as_ref();
         let sizes = [rows.first, rows.length, rows.first + rows.length];
-        distance_bias(table, |q, k| self.config.bucket(k as i64 - q as i64, false), sizes)
+        distance_bias(table, self.config.distances(false), sizes)
     }
 }
 
 /// The bias of every query and key, `[1, h, t, s]`; queries begin at position `first`.
-fn distance_bias(table: Option<&Embedding>, bucket: impl Fn(usize, usize) -> u32, [first, t, s]: [usize; 3]) -> Bias {
-    let Some(table) = table else { return Bias::None };
-    let buckets: Vec<u32> = (0..t * s).map(|n| bucket(first + n / s, n % s)).collect();
-    let values = table.forward(buckets.into());
-    let [_, heads] = values.dims();
-    Bias::Additive(values.transpose().reshape([1, heads, t, s]))
+fn distance_bias(table: Option<&Embedding>, distances: Distances, [first, t, s]: [usize; 3]) -> Bias {
+    table.map_or(Bias::None, |table| biases(table.forward(distances.kinds([first, t, s]).into()), [1, t, s]))
 }
 
 impl EncoderBlock {

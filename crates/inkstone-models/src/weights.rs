@@ -7,6 +7,7 @@ use inkstone_formats::hf::ModelFolder;
 use inkstone_nn::{Embedding, Precision, Projection, ProjectionWeights};
 
 use crate::ModelError;
+use crate::chatglm::{Names, Part};
 use crate::init::normal;
 
 /// A tensor that an architecture asks for.
@@ -182,13 +183,17 @@ pub struct Read<'a> {
     missing: Vec<String>,
     prefix: &'static str,
     ignored: Vec<&'static str>,
+    /// Names of another layout.
+    older: Option<Names>,
 }
 
 impl<'a> Read<'a> {
     /// Over the tensors of an open folder.
     pub fn new(folder: &'a ModelFolder) -> Self {
         let unread = folder.names().map(str::to_owned).collect();
-        Self { folder, unread, missing: Vec::new(), prefix: "", ignored: Vec::new() }
+        let older = Names::of(folder.config());
+        let ignored = older.iter().map(|_| "rotary_pos_emb.inv_freq").collect();
+        Self { folder, unread, missing: Vec::new(), prefix: "", ignored, older }
     }
 
     /// Complains of names that one side has and the other has not.
@@ -199,6 +204,35 @@ impl<'a> Read<'a> {
         }
         let unexpected = self.unread.into_iter().collect();
         Err(ModelError::Names { path: self.folder.path().to_owned(), missing: self.missing, unexpected })
+    }
+
+    /// Whether the folder has what we call `name`.
+    fn has(&self, name: &str) -> bool {
+        let part = self.older.and_then(|older| older.part(name));
+        part.map_or_else(|| self.spelling(name).is_some(), |part| self.folder.contains(&part.name))
+    }
+
+    /// The rows of a tensor of the folder that are what is wanted.
+    fn part(&mut self, wanted: &Wanted<'_>, Part { name, rows }: Part) -> Result<Vec<f32>, ModelError> {
+        if !self.folder.contains(&name) {
+            self.missing.push(name);
+            return Ok(Vec::new());
+        }
+        self.unread.remove(&name);
+        let (got, mut expected) = (self.folder.tensor(&name)?.shape.to_vec(), wanted.shape.to_vec());
+        let enough = rows.as_ref().is_none_or(|rows| got.first().is_some_and(|&all| rows.end <= all));
+        if rows.is_some() && enough {
+            expected[0] = got[0];
+        }
+        if got != expected {
+            return Err(ModelError::Shape { path: self.folder.path().to_owned(), tensor: name, got, expected });
+        }
+        let values = self.folder.f32(&name)?;
+        let width: usize = wanted.shape[1..].iter().product();
+        Ok(match rows {
+            Some(rows) => values[rows.start * width..rows.end * width].to_vec(),
+            None => values,
+        })
     }
 
     /// The name under which the folder has what we call `name`: ours, that of the bare model, or an older spelling.
@@ -235,7 +269,7 @@ impl<'a> ReadOrDrawn<'a> {
 
 impl Weights for ReadOrDrawn<'_> {
     fn tensor(&mut self, wanted: &Wanted<'_>) -> Result<Vec<f32>, ModelError> {
-        if self.read.spelling(wanted.name).is_some() {
+        if self.read.has(wanted.name) {
             return self.read.tensor(wanted);
         }
         self.names.push(wanted.name.to_owned());
@@ -250,6 +284,9 @@ impl Weights for ReadOrDrawn<'_> {
 impl Weights for Read<'_> {
     fn tensor(&mut self, wanted: &Wanted<'_>) -> Result<Vec<f32>, ModelError> {
         let Wanted { name, shape, .. } = *wanted;
+        if let Some(part) = self.older.and_then(|older| older.part(name)) {
+            return self.part(wanted, part);
+        }
         let Some(name) = self.spelling(name) else {
             self.missing.push(name.to_owned());
             return Ok(Vec::new());

@@ -27,7 +27,7 @@ pub mod trainer;
 pub mod validation;
 
 pub use error::TrainError;
-pub use finetune::{FinetuneStage, TaskTable, text_source};
+pub use finetune::{FinetuneStage, TaskTable, dictionary_marks, text_source};
 pub use inkstone_tokenizer::stages::MODELS;
 pub use policy::{BestOfStage, FeedbackStage, PolicyStage};
 pub use preference::PreferenceStage;

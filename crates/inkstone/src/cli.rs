@@ -93,9 +93,9 @@ pub(crate) enum Command {
         after_help = "Examples:\n  inkstone quantize runs/quickstart/model --to q8_0\n  inkstone quantize runs/quickstart/model --to q4_k --method gptq --calibrate train.txt --text test.txt\n  inkstone chat -m model-q4_k.gguf"
     )]
     Quantize(compress::Quantize),
-    /// A model folder as a GGUF file, or the other way round
+    /// A model folder as a GGUF file, or the other way round; a folder with older files and names as one of today
     #[command(
-        after_help = "Examples:\n  inkstone convert runs/quickstart/model -o model.gguf\n  inkstone convert model.gguf -o model-folder"
+        after_help = "Examples:\n  inkstone convert runs/quickstart/model -o model.gguf\n  inkstone convert model.gguf -o model-folder\n  inkstone convert folder-with-pytorch-model.bin -o model-folder"
     )]
     Convert(compress::Convert),
     /// Word vectors: learn them, ask them, draw them
@@ -292,6 +292,9 @@ pub(crate) struct Generate {
     /// What to go on from
     #[arg(long, default_value = "")]
     pub(crate) prompt: String,
+    /// What CPM-Bee reads instead, e.g. '{"input": "…", "<ans>": ""}'; it says the likeliest below `<ans>`
+    #[arg(long, value_name = "JSON", conflicts_with_all = ["prompt", "beams"])]
+    pub(crate) dictionary: Option<String>,
     /// Search the likeliest answer with so many beams, instead of drawing tokens
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) beams: Option<u16>,

@@ -140,7 +140,12 @@ fn is_model(folder: &Path) -> bool {
 /// Whether `reference` is a GGUF file.
 pub(crate) fn is_gguf(reference: &str) -> bool {
     let path = Path::new(reference);
-    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf")) && path.is_file()
+    names_gguf(path) && path.is_file()
+}
+
+/// Whether a file of this name is a GGUF file.
+pub(crate) fn names_gguf(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"))
 }
 
 /// Loads a model without its tokenizer, and tells how many bytes its weights have where they are stored.

@@ -5,7 +5,7 @@ mod classic;
 mod kenlm;
 mod llama_cpp;
 mod lstm;
-mod measure;
+pub(crate) mod measure;
 mod train;
 mod word2vec;
 

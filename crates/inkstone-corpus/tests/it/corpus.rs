@@ -94,6 +94,14 @@ fn several_keys_are_joined_and_meta_is_kept() {
 }
 
 #[test]
+fn all_texts_of_a_record_are_read_and_letters_made_small() {
+    let line = r#"{"n":1,"turns":[{"by":"Ann","says":"Hi"},{"says":"Ö"}],"end":"BYE","meta":{"lang":"de"}}"#;
+    let desk = Desk::with(&[("a.jsonl", line.as_bytes())]);
+    desk.corpus(&["*.jsonl"], json!({ "text": "*", "lowercase": true, "validation": 0.0 })).unwrap();
+    assert_eq!(desk.texts(Split::Train), ["ann\nhi\n\u{f6}\nbye"]);
+}
+
+#[test]
 fn the_first_of_equal_documents_stays_after_normalisation() {
     let desk = Desk::with(&[("b.txt", "cafe\u{301}\nx\n".as_bytes()), ("a.txt", "x\ncaf\u{e9}\ny\nx\n".as_bytes())]);
     let metrics = desk.corpus(&["b.txt", "a.txt"], json!({ "document": "line", "validation": 0.0 })).unwrap();

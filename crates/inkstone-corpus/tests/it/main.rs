@@ -4,6 +4,7 @@
 mod bad_input;
 mod chat;
 mod corpus;
+mod examples;
 mod loader;
 mod real;
 mod shards;

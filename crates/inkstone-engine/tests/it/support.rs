@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use inkstone_engine::{CachePrecision, Event, Finished, Limits, Request, Sampling, Scheduler, Scored, generate};
-use inkstone_models::{Kind, Model};
+use inkstone_models::{Kind, Model, is_side_by_side};
 use inkstone_nn::{Precision, device};
 use serde_json::json;
 
@@ -71,7 +71,7 @@ pub(crate) fn llama() -> Model {
     Model::init(&config, 3, Precision::F32, &device()).unwrap()
 }
 
-/// Every decoder of which there is a fixture, by its folder's name.
+/// Every decoder of which there is a fixture and whose sequences go side by side, by its folder's name.
 pub(crate) fn decoders() -> Vec<(String, Model)> {
     let fixtures = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures"));
     let mut folders: Vec<_> = std::fs::read_dir(fixtures).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -81,7 +81,8 @@ pub(crate) fn decoders() -> Vec<(String, Model)> {
         let name = folder.file_name().unwrap().to_string_lossy().into_owned();
         (name, Model::load(folder, Precision::F32, &device()).unwrap())
     };
-    folders.map(load).filter(|(_, model)| model.kind() == Kind::Decoder).collect()
+    let served = |model: &Model| model.kind() == Kind::Decoder && is_side_by_side(model.config_json());
+    folders.map(load).filter(|(_, model)| served(model)).collect()
 }
 
 pub(crate) fn prompt(seed: u32, length: usize, vocabulary: usize) -> Vec<u32> {

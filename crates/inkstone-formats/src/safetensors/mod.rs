@@ -55,6 +55,12 @@ pub fn f32_bytes(values: &[f32]) -> &[u8] {
     bytemuck::cast_slice(values)
 }
 
+/// The bytes of single-precision numbers, to be read into from a file.
+fn f32_bytes_mut(values: &mut [f32]) -> &mut [u8] {
+    const { assert!(cfg!(target_endian = "little"), "files are little-endian and are read as they are") };
+    bytemuck::cast_slice_mut(values)
+}
+
 /// Bytes that a tensor of `shape` takes, `None` where that is no whole number or more than memory could hold.
 pub(crate) fn byte_len(dtype: Dtype, shape: &[usize]) -> Option<usize> {
     let numbers = shape.iter().try_fold(1_usize, |product, &size| product.checked_mul(size))?;

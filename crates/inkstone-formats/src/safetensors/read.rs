@@ -1,22 +1,26 @@
-//! Reading: map, check the header, hand out slices.
+//! Reading: map, check the header, hand out slices, or read numbers without touching the map: pages of a map that were looked at count as
+//! memory of the program, as if the file were held twice.
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use ::safetensors::Dtype;
 use ::safetensors::tensor::{Metadata, TensorInfo};
 use memmap2::Mmap;
 use serde_json::Value;
 
-use super::{MAX_HEADER_BYTES, TensorRef};
+use super::{MAX_HEADER_BYTES, TensorRef, f32_bytes_mut};
 use crate::FormatError;
 
 /// An open safetensors file: header checked, numbers mapped and read from disk only when touched.
 #[derive(Debug)]
 pub struct TensorFile {
     path: PathBuf,
+    /// Whoever holds it may move its place.
+    file: Mutex<File>,
     map: Mmap,
     data_start: usize,
     tensors: BTreeMap<String, TensorInfo>,
@@ -44,7 +48,7 @@ impl TensorFile {
         }
         let metadata = header.metadata().iter().flatten().map(|(key, value)| (key.clone(), value.clone())).collect();
         let tensors = header.tensors().into_iter().map(|(name, info)| (name, info.clone())).collect();
-        Ok(Self { path: path.to_owned(), map, data_start, tensors, metadata })
+        Ok(Self { path: path.to_owned(), file: Mutex::new(file), map, data_start, tensors, metadata })
     }
 
     /// Where the file is.
@@ -68,14 +72,19 @@ impl TensorFile {
         Ok(self.view(info))
     }
 
-    /// The numbers of the tensor called `name` in single precision; an error unless they are F32, BF16 or F16.
+    /// The numbers of the tensor called `name` in single precision; an error unless they are F32, BF16 or F16. What is read this way
+    /// takes no memory beside them.
     pub fn f32(&self, name: &str) -> Result<Vec<f32>, FormatError> {
-        let tensor = self.tensor(name)?;
-        to_f32(&tensor).map_err(|_| FormatError::Tensor {
+        let info = self.tensors.get(name).ok_or_else(|| not_found(&self.path, name, self.names()))?;
+        let n = info.shape.iter().product();
+        let begin = (self.data_start + info.data_offsets.0) as u64;
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = file.seek(SeekFrom::Start(begin)).and_then(|_| read_f32(&mut *file, info.dtype, n));
+        read.map_err(FormatError::io(&self.path, "read"))?.ok_or_else(|| FormatError::Tensor {
             path: self.path.clone(),
             tensor: name.to_owned(),
             expected: "dtype F32, BF16 or F16".into(),
-            got: format!("{:?}", tensor.dtype),
+            got: format!("{:?}", info.dtype),
         })
     }
 
@@ -104,6 +113,33 @@ pub fn to_f32(tensor: &TensorRef<'_>) -> Result<Vec<f32>, FormatError> {
         Dtype::F16 => Ok(convert(tensor.bytes, |bytes| half::f16::from_le_bytes(bytes).to_f32())),
         got => Err(FormatError::Dtype { got }),
     }
+}
+
+/// Numbers of half the width that are read at a time.
+const CHUNK: usize = 1 << 16;
+
+/// The next `n` numbers of a file; nothing where they are of another type than F32, BF16 or F16.
+fn read_f32(file: &mut impl Read, dtype: Dtype, n: usize) -> std::io::Result<Option<Vec<f32>>> {
+    match dtype {
+        Dtype::F32 => {
+            let mut values = vec![0.0; n];
+            file.read_exact(f32_bytes_mut(&mut values))?;
+            Ok(Some(values))
+        }
+        Dtype::BF16 => read_halves(file, n, |bytes| half::bf16::from_le_bytes(bytes).to_f32()).map(Some),
+        Dtype::F16 => read_halves(file, n, |bytes| half::f16::from_le_bytes(bytes).to_f32()).map(Some),
+        _ => Ok(None),
+    }
+}
+
+fn read_halves(file: &mut impl Read, n: usize, number: impl Fn([u8; 2]) -> f32) -> std::io::Result<Vec<f32>> {
+    let (mut values, mut bytes) = (Vec::with_capacity(n), vec![0; 2 * CHUNK.min(n)]);
+    while values.len() < n {
+        let chunk = &mut bytes[..2 * CHUNK.min(n - values.len())];
+        file.read_exact(chunk)?;
+        values.extend(chunk.as_chunks::<2>().0.iter().map(|&half| number(half)));
+    }
+    Ok(values)
 }
 
 fn convert<const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> f32) -> Vec<f32> {

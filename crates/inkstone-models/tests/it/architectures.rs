@@ -3,8 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
-use inkstone_formats::safetensors::TensorFile;
-use inkstone_models::{Model, NoObserver, Pass, Source, model_types};
+use inkstone_formats::hf::write_model;
+use inkstone_formats::safetensors::{Dtype, TensorFile, TensorView};
+use inkstone_models::{Model, NoObserver, Pass, Source, Tree, model_types};
 use inkstone_nn::{Device, Precision, Tensor, device, training_device};
 use serde_json::Value;
 
@@ -54,6 +55,18 @@ impl Fixture {
 
     fn has(&self, path: &str) -> bool {
         self.oracle.pointer(path).is_some()
+    }
+
+    /// Compares the tensors of another folder with the fixture's, byte by byte.
+    #[track_caller]
+    fn is_again(&self, folder: &Path) {
+        let open = |folder: &Path| TensorFile::open(&folder.join("model.safetensors")).unwrap();
+        let (theirs, ours) = (open(&self.folder), open(folder));
+        assert!(theirs.names().eq(ours.names()), "{}", self.name);
+        for (name, theirs) in theirs.tensors() {
+            let ours = ours.tensor(name).unwrap();
+            assert!(ours.shape == theirs.shape && ours.bytes == theirs.bytes, "{}: {name}", self.name);
+        }
     }
 
     #[track_caller]
@@ -192,6 +205,41 @@ fn blanks_are_filled_as_in_pytorch() {
 }
 
 #[test]
+fn dictionaries_are_read_as_in_pytorch() {
+    let mut seen = 0;
+    for fixture in fixtures().into_iter().filter(|fixture| fixture.has("/dictionary")) {
+        let integers = |name: &str| fixture.integers::<u32>(&format!("/dictionary/{name}"));
+        let (ids, ends, numbers) = (integers("ids"), integers("ends"), integers("numbers"));
+        let (segments, relations) = (integers("segments"), integers("relations"));
+        let (model, mut observer) = (fixture.model(&device()), NoObserver);
+        let tree = |numbers, segments, relations| Some(Tree { numbers, segments, relations });
+        let mut pass = Pass { ends: Some(&ends), ..Pass::new(&mut observer) };
+        pass.tree = tree(&numbers, &segments, &relations);
+        fixture.compare("dictionary", &numbers_of(&model, &ids, 2, &mut pass), LOGIT_TOLERANCE);
+
+        // The first row with a cache: what is given at once, what is said one by one.
+        let (t, v, given) = (ids.len() / 2, model.vocab_size(), ends[0] as usize);
+        let mut cache = model.cache(t);
+        let mut logits = Vec::new();
+        for (from, to) in std::iter::once((0, given)).chain((given..t).map(|at| (at, at + 1))) {
+            let ends = vec![to as u32; to - from];
+            let mut pass = Pass { ends: Some(&ends), cache: Some(&mut cache), ..Pass::new(&mut observer) };
+            pass.tree = tree(&numbers[from..to], &segments[..to], &relations[..relations.len() / 2]);
+            logits.extend(numbers_of(&model, &ids[from..to], 1, &mut pass));
+        }
+        let whole = fixture.tensors.f32("dictionary").unwrap();
+        let deviation = logits.iter().zip(&whole[..t * v]).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        fixture.within("cached dictionary", deviation, LOGIT_TOLERANCE);
+        seen += 1;
+    }
+    assert!(seen > 0);
+}
+
+fn numbers_of(model: &Model, ids: &[u32], batch: usize, pass: &mut Pass<'_>) -> Vec<f32> {
+    numbers(model.forward(ids, batch, pass))
+}
+
+#[test]
 fn greedy_tokens_with_a_cache_are_those_of_pytorch_without() {
     for fixture in fixtures().into_iter().filter(|fixture| fixture.has("/greedy")) {
         let model = fixture.model(&device());
@@ -212,18 +260,68 @@ fn a_folder_comes_back_with_the_same_tensors_under_the_same_names() {
     for fixture in fixtures() {
         let folder = tempfile::tempdir().unwrap();
         fixture.model(&device()).save(folder.path()).unwrap();
-        let open = |folder: &Path| TensorFile::open(&folder.join("model.safetensors")).unwrap();
-        let (theirs, ours) = (open(&fixture.folder), open(folder.path()));
-        assert!(theirs.names().eq(ours.names()), "{}", fixture.name);
-        for (name, theirs) in theirs.tensors() {
-            let ours = ours.tensor(name).unwrap();
-            assert!(ours.shape == theirs.shape && ours.bytes == theirs.bytes, "{}: {name}", fixture.name);
-        }
+        fixture.is_again(folder.path());
         let config = |folder: &Path| {
             serde_json::from_slice::<Value>(&std::fs::read(folder.join("config.json")).unwrap()).unwrap()
         };
         assert_eq!(config(folder.path()), config(&fixture.folder), "{}", fixture.name);
     }
+}
+
+/// The fixture's model in the layout in which ChatGLM was published: other names, queries, keys and values in one matrix.
+fn as_chatglm(fixture: &Fixture, folder: &Path) {
+    let model = TensorFile::open(&fixture.folder.join("model.safetensors")).unwrap();
+    let config = fixture.model(&device()).config_json().clone();
+    let renamed = |name: &str| {
+        let begun =
+            name.replace("model.layers.", "transformer.encoder.layers.").replace("self_attn.", "self_attention.");
+        let ended = begun
+            .replace("o_proj", "dense")
+            .replace("gate_up_proj", "dense_h_to_4h")
+            .replace("down_proj", "dense_4h_to_h");
+        let ended = ended.replace("model.embed_tokens", "transformer.embedding.word_embeddings");
+        ended
+            .replace("model.norm", "transformer.encoder.final_layernorm")
+            .replace("lm_head", "transformer.output_layer")
+    };
+    let mut tensors: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
+    for (name, view) in model.tensors().filter(|(name, _)| !name.contains("k_proj") && !name.contains("v_proj")) {
+        let Some((before, after)) = name.split_once("q_proj") else {
+            tensors.push((renamed(name), view.shape.to_vec(), view.bytes.to_vec()));
+            continue;
+        };
+        let parts = ["q_proj", "k_proj", "v_proj"].map(|part| model.tensor(&format!("{before}{part}{after}")).unwrap());
+        let mut shape = view.shape.to_vec();
+        shape[0] = parts.iter().map(|part| part.shape[0]).sum();
+        let bytes = parts.iter().flat_map(|part| part.bytes.to_vec()).collect();
+        tensors.push((renamed(&format!("{before}query_key_value{after}")), shape, bytes));
+    }
+    let views: Vec<_> = tensors
+        .iter()
+        .map(|(name, shape, bytes)| (name.clone(), TensorView { dtype: Dtype::F32, shape, bytes }))
+        .collect();
+    let older = serde_json::json!({
+        "architectures": ["ChatGLMModel"], "model_type": "chatglm", "rmsnorm": true, "add_bias_linear": false,
+        "padded_vocab_size": config["vocab_size"], "hidden_size": config["hidden_size"],
+        "ffn_hidden_size": config["intermediate_size"], "num_layers": config["num_hidden_layers"],
+        "num_attention_heads": config["num_attention_heads"], "multi_query_attention": true,
+        "multi_query_group_num": config["num_key_value_heads"], "kv_channels": config["head_dim"],
+        "seq_length": config["max_position_embeddings"], "layernorm_epsilon": config["rms_norm_eps"],
+        "add_qkv_bias": config["attention_bias"],
+    });
+    write_model(folder, &older, None, &views, u64::MAX).unwrap();
+}
+
+#[test]
+fn the_first_layout_of_chatglm_is_read_and_written_as_that_of_today() {
+    let fixture = fixtures().into_iter().find(|fixture| fixture.name == "glm_tiny").unwrap();
+    let (older, newer) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    as_chatglm(&fixture, older.path());
+    let model = Model::load(older.path(), Precision::F32, &device()).unwrap();
+    fixture.compare("logits", &logits(&model, &fixture.integers("/ids"), 2, None), LOGIT_TOLERANCE);
+    model.save(newer.path()).unwrap();
+    fixture.is_again(newer.path());
+    assert_eq!(model.config_json()["model_type"], "glm");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use inkstone_corpus::loader::IGNORE;
 use inkstone_models::Kind;
 use inkstone_tokenizer::Tokenizer;
 
+use super::dictionary::{self, Said};
 use super::task::{TaskTable, text_source};
 use crate::TrainError;
 use crate::objective::Batches;
@@ -14,6 +15,12 @@ use crate::objective::masked::Marks;
 use crate::objective::noised::{Noised, filled};
 use crate::objective::pairs::{Form, Pair, batched};
 use crate::preference::data::order;
+
+/// Batches of a pass among which examples are sorted by their length.
+const ALIKE: usize = 32;
+/// The purpose of the draw of the order of batches of the first pass; those of later ones count down. (`u64::MAX` draws a limited
+/// number of examples.)
+const BATCHES: u64 = u64::MAX - 1;
 
 /// An example as tokens.
 #[derive(Debug, Clone)]
@@ -42,6 +49,8 @@ enum Target {
     Ends([i32; 2]),
     /// The answer of a text.
     Pair(Pair),
+    /// The answer of a dictionary.
+    Said(Said),
     /// Nothing but the other row.
     Nothing,
 }
@@ -55,7 +64,7 @@ pub(crate) struct TaskBatch {
     /// Labels of examples; of tokens; or first and last tokens, those of all examples behind one another.
     pub(crate) labels: Vec<i32>,
     pub(crate) numbers: Vec<f32>,
-    /// Rows of an example.
+    /// Rows of an example: its choices, or both orders of its texts.
     pub(crate) choices: usize,
 }
 
@@ -66,6 +75,8 @@ pub(crate) struct Encoder<'a> {
     pub(crate) kind: Kind,
     pub(crate) form: Form,
     pub(crate) marks: Marks,
+    /// What a decoder's rows begin with.
+    pub(crate) start: Option<u32>,
     pub(crate) context: usize,
     /// Labels by name.
     pub(crate) labels: &'a BTreeMap<String, i32>,
@@ -81,8 +92,8 @@ impl Encoder<'_> {
         let label = |answer: &str| self.labels.get(answer).copied();
         let one = |row, target| Some(Encoded { rows: vec![row], target });
         Ok(match self.task {
-            TaskTable::Classification {} => match label(&task.answer.words()) {
-                Some(label) => one(self.row(&task.text, task.pair.as_deref())?, Target::Label(label)),
+            TaskTable::Classification { both_orders } => match label(&task.answer.words()) {
+                Some(label) => Some(Encoded { rows: self.rows(task, *both_orders)?, target: Target::Label(label) }),
                 None => None,
             },
             TaskTable::Regression {} => match task.answer.number() {
@@ -99,8 +110,21 @@ impl Encoder<'_> {
                 }),
                 None => None,
             },
+            TaskTable::Dictionary {} => {
+                let said = Said::new(task, self.tokenizer)?;
+                (said.len() <= self.context).then(|| Encoded { rows: Vec::new(), target: Target::Said(said) })
+            }
             TaskTable::Text { prefix } => Some(self.text(prefix, task)?),
         })
+    }
+
+    /// The row of an example, or those of both orders of its two texts.
+    fn rows(&self, task: &Task, both_orders: bool) -> Result<Vec<Row>, TrainError> {
+        let row = self.row(&task.text, task.pair.as_deref())?;
+        match task.pair.as_ref().filter(|_| both_orders) {
+            Some(pair) => Ok(vec![row, self.row(pair, Some(&task.text))?]),
+            None => Ok(vec![row]),
+        }
     }
 
     fn row(&self, first: &str, second: Option<&str>) -> Result<Row, TrainError> {
@@ -109,7 +133,8 @@ impl Encoder<'_> {
         Ok(self.framed(&first, second.as_deref()))
     }
 
-    /// `[CLS] first [SEP] second [SEP]`, a decoder's without the first; the longer of both loses its end where they are too long.
+    /// `[CLS] first [SEP] second [SEP]`; a decoder, which judges a row by its end, reads `<s> first [SEP] second [CLS]` (Radford et al.
+    /// 2018, section 3.3: start, delimiter, extract). The longer of both texts loses its end where they are too long.
     fn framed(&self, first: &[u32], second: Option<&[u32]>) -> Row {
         let room = self.context.saturating_sub(FRAME);
         let rest = second.unwrap_or_default();
@@ -117,17 +142,15 @@ impl Encoder<'_> {
         while a + b > room {
             if a >= b { a -= 1 } else { b -= 1 }
         }
-        let mut ids = Vec::with_capacity(a + b + FRAME);
-        if self.kind != Kind::Decoder {
-            ids.push(self.marks.cls);
-        }
-        ids.extend(&first[..a]);
-        ids.push(self.marks.sep);
-        let begins = ids.len();
+        let Marks { cls, sep, .. } = self.marks;
+        let (start, extract) = if self.kind == Kind::Decoder { (self.start, cls) } else { (Some(cls), sep) };
+        let mut ids: Vec<u32> = start.into_iter().chain(first[..a].iter().copied()).collect();
+        let begins = ids.len() + 1;
         if second.is_some() {
+            ids.push(sep);
             ids.extend(&rest[..b]);
-            ids.push(self.marks.sep);
         }
+        ids.push(extract);
         Row { ids, second: begins }
     }
 
@@ -148,7 +171,7 @@ impl Encoder<'_> {
             ids.extend(tokens);
         }
         let row = self.framed(&ids, None);
-        let before = usize::from(self.kind != Kind::Decoder);
+        let before = usize::from(self.kind != Kind::Decoder || self.start.is_some());
         let label = |at: usize| labels.get(at.wrapping_sub(before)).copied().flatten().unwrap_or(IGNORE);
         let tags = (0..row.ids.len()).map(label).collect();
         Ok(Some(Encoded { rows: vec![row], target: Target::Tags(tags) }))
@@ -209,6 +232,20 @@ impl Examples {
         Self { examples, batch_size, seed, pad, form, epoch: None }
     }
 
+    /// The order of a pass: rows are filled up to the longest of their batch, so a batch is cut from examples of like length. Only
+    /// the last batch may be smaller, and stays the last.
+    fn alike(&self, epoch: u64) -> Vec<usize> {
+        let mut drawn = order(self.seed, epoch, self.examples.len());
+        for window in drawn.chunks_mut(ALIKE * self.batch_size) {
+            window.sort_by_key(|&n| self.examples[n].length());
+        }
+        let full = drawn.chunks_exact(self.batch_size);
+        let rest = full.remainder();
+        let full: Vec<&[usize]> = full.collect();
+        let places = order(self.seed, BATCHES - epoch, full.len());
+        places.iter().flat_map(|&n| full[n]).chain(rest).copied().collect()
+    }
+
     fn of(&self, order: &[usize], index: u64) -> TaskBatch {
         let from = (index as usize * self.batch_size).min(order.len());
         let to = (from + self.batch_size).min(order.len());
@@ -220,6 +257,10 @@ impl Examples {
         let pairs: Vec<Pair> = examples.iter().filter_map(|example| example.pair().cloned()).collect();
         if !pairs.is_empty() {
             return TaskBatch { rows: batched(&pairs, self.form, self.pad), ..TaskBatch::default() };
+        }
+        let said: Vec<&Said> = examples.iter().filter_map(|example| example.said()).collect();
+        if !said.is_empty() {
+            return TaskBatch { rows: dictionary::batched(&said, self.pad), ..TaskBatch::default() };
         }
         let rows: Vec<&Row> = examples.iter().flat_map(|example| &example.rows).collect();
         let longest = rows.iter().map(|row| row.ids.len()).max().unwrap_or(0).max(1);
@@ -260,9 +301,20 @@ impl Encoded {
         if let Target::Pair(pair) = &self.target { Some(pair) } else { None }
     }
 
+    fn said(&self) -> Option<&Said> {
+        if let Target::Said(said) = &self.target { Some(said) } else { None }
+    }
+
     /// Rows that it takes.
     pub(crate) fn n_rows(&self) -> usize {
         self.rows.len()
+    }
+
+    /// Tokens of its longest row, or of both sides of its pair.
+    fn length(&self) -> usize {
+        let rows = self.rows.iter().map(|row| row.ids.len()).max().unwrap_or(0);
+        let said = self.said().map_or(rows, Said::len);
+        self.pair().map_or(said, |pair| pair.source.len() + pair.target.len())
     }
 }
 
@@ -275,7 +327,7 @@ impl Target {
             Self::Tags(tags) => {
                 batch.labels.extend(tags.iter().copied().chain(std::iter::repeat_n(IGNORE, longest - tags.len())));
             }
-            Self::Pair(_) | Self::Nothing => {}
+            Self::Pair(_) | Self::Said(_) | Self::Nothing => {}
         }
     }
 }
@@ -287,7 +339,7 @@ impl Batches for Examples {
         let per_pass = self.batches_per_pass();
         let epoch = index / per_pass;
         if self.epoch.as_ref().is_none_or(|(at, _)| *at != epoch) {
-            self.epoch = Some((epoch, order(self.seed, epoch, self.examples.len())));
+            self.epoch = Some((epoch, self.alike(epoch)));
         }
         self.of(self.epoch.as_ref().map_or(&[][..], |(_, order)| order), index % per_pass)
     }
@@ -299,5 +351,41 @@ impl Batches for Examples {
     fn pass_batch(&mut self, index: u64) -> TaskBatch {
         let order: Vec<usize> = (0..self.examples.len()).collect();
         self.of(&order, index)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Encoded, Examples, Form, Row, Target};
+    use crate::objective::Batches;
+
+    /// Examples whose only row has their number as its first token and a length that changes widely from one to the next.
+    fn examples(count: u32) -> Examples {
+        let row = |n: u32| Row { ids: vec![n; 1 + (n * 7919 % 61) as usize], second: 0 };
+        let all = (0..count).map(|n| Encoded { rows: vec![row(n)], target: Target::Label(0) }).collect();
+        Examples::new(all, (8, 5), (0, Form::Decoder))
+    }
+
+    #[test]
+    fn every_pass_has_each_example_once_and_little_padding() {
+        let mut examples = examples(1003);
+        let per_pass = examples.batches_per_pass();
+        let mut orders = Vec::new();
+        for pass in 0..2 {
+            let batches: Vec<_> = (0..per_pass).map(|n| examples.batch(pass * per_pass + n)).collect();
+            let width = |ids: usize, rows: usize| ids / rows;
+            let firsts: Vec<u32> = batches
+                .iter()
+                .flat_map(|b| b.rows.ids.chunks(width(b.rows.ids.len(), b.rows.batch_size)).map(|row| row[0]))
+                .collect();
+            let tokens: u32 = batches.iter().flat_map(|b| &b.lengths).sum();
+            let shown: usize = batches.iter().map(|b| b.rows.ids.len()).sum();
+            assert!((shown as f64) < 1.2 * f64::from(tokens), "{shown} places for {tokens} tokens");
+            let mut sorted = firsts.clone();
+            sorted.sort_unstable();
+            assert_eq!(sorted, (0..1003).collect::<Vec<u32>>());
+            orders.push(firsts);
+        }
+        assert_ne!(orders[0], orders[1]);
     }
 }

@@ -14,6 +14,8 @@ use crate::objective::noised::Restore;
 /// Learns a task from its examples.
 pub(crate) struct Tuned<'a> {
     pub(crate) task: &'a TaskTable,
+    /// The weight of the loss of the texts themselves.
+    pub(crate) auxiliary: f64,
 }
 
 /// The logits of a task, ready for a cross-entropy against a batch's labels.
@@ -27,9 +29,20 @@ enum Judgement {
 }
 
 impl Tuned<'_> {
+    /// The logits, and the loss of the texts themselves where it has a weight.
+    fn judge_beside_text(&self, model: &Model, batch: &TaskBatch) -> (Judgement, Option<Tensor<1>>) {
+        let rows = &batch.rows;
+        if self.auxiliary == 0.0 {
+            return (self.judge(model, batch), None);
+        }
+        let both = rows.pass(&mut NoObserver, |pass| model.task_logits_beside_text(&rows.ids, &batch.lengths, pass));
+        let (logits, text) = both.expect("invariant: the model was built with the head of the task");
+        (self.judged(logits, batch), Some(text))
+    }
+
     fn judge(&self, model: &Model, batch: &TaskBatch) -> Judgement {
         let rows = &batch.rows;
-        if let TaskTable::Text { .. } = self.task {
+        if let TaskTable::Text { .. } | TaskTable::Dictionary {} = self.task {
             return Judgement::Text;
         }
         if let TaskTable::Embedding { temperature } = self.task {
@@ -37,14 +50,22 @@ impl Tuned<'_> {
             return Judgement::Labels(similarities(x_ne, &batch.lengths) / *temperature as f32);
         }
         let logits = rows.pass(&mut NoObserver, |pass| model.task_logits(&rows.ids, &batch.lengths, pass));
-        let logits = logits.expect("invariant: the model was built with the head of the task");
-        let [n, _] = logits.dims();
+        self.judged(logits.expect("invariant: the model was built with the head of the task"), batch)
+    }
+
+    /// What the rows' logits say of the examples.
+    fn judged(&self, logits: Tensor<2>, batch: &TaskBatch) -> Judgement {
+        let [n, labels] = logits.dims();
         match self.task {
+            TaskTable::Classification { both_orders: true } => {
+                let orders: Tensor<3> = logits.reshape([n / batch.choices, batch.choices, labels]);
+                Judgement::Labels(orders.sum_dim(1).reshape([n / batch.choices, labels]))
+            }
             TaskTable::Regression {} => Judgement::Numbers(logits.slice([0..n, 0..1]).flatten(0, 1)),
             TaskTable::MultipleChoice {} => Judgement::Labels(logits.reshape([n / batch.choices, batch.choices])),
             TaskTable::Extraction {} => {
                 // [b·t, 2] → [2·b, t]: the beginnings of all rows, then their ends.
-                let b = rows.batch_size;
+                let b = batch.rows.batch_size;
                 Judgement::Labels(logits.transpose().reshape([2 * b, n / b]))
             }
             _ => Judgement::Labels(logits),
@@ -80,7 +101,8 @@ impl Tuned<'_> {
 
 impl Objective<TaskBatch> for Tuned<'_> {
     fn loss(&self, model: &Model, batch: &TaskBatch) -> Result<Loss, TrainError> {
-        Ok(match self.judge(model, batch) {
+        let (judgement, text) = self.judge_beside_text(model, batch);
+        let loss = match judgement {
             Judgement::Text => return Restore.loss(model, &batch.rows),
             Judgement::Labels(logits) => {
                 let ops::CrossEntropy { mean, losses, counted } = ops::cross_entropy(logits, self.labels(batch).into());
@@ -94,6 +116,11 @@ impl Objective<TaskBatch> for Tuned<'_> {
                     squares.clone().into_data_as::<f32>().try_to_vec::<f32>().expect("invariant: losses are f32");
                 Loss { mean: squares.mean(), losses, counted: n }
             }
+        };
+        // The log tells the task's loss; what is learnt is the sum.
+        Ok(match text {
+            Some(text) => Loss { mean: loss.mean + text * self.auxiliary, ..loss },
+            None => loss,
         })
     }
 

@@ -44,7 +44,16 @@ training_stage_config! {
         limit: Option<usize>,
         /// What is asked.
         task: TaskTable,
+        /// The weight of the loss of the next token of the texts themselves beside that of the task, for decoders whose head is the
+        /// embedding (Radford et al. 2018, section 3.2, where it is 0.5). Default 0.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        auxiliary: f64,
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(weight: &f64) -> bool {
+    *weight == 0.0
 }
 
 /// The `finetune` stage.
@@ -54,11 +63,14 @@ pub struct FinetuneStage;
 impl Stage for FinetuneStage {
     type Config = FinetuneConfig;
     const KIND: &'static str = "finetune";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const SUMMARY: &'static str = "tunes a model on examples of a task";
 
     fn validate(config: &FinetuneConfig) -> Result<(), String> {
         config.training().validate()?;
+        if !(0.0..1e3).contains(&config.auxiliary) {
+            return Err(format!("`auxiliary` is {}, expected 0 or more", config.auxiliary));
+        }
         match (&config.base, &config.model, &config.tokenizer) {
             (Some(_), None, None) => Ok(()),
             (None, Some(model), Some(_)) => {
@@ -104,6 +116,12 @@ impl Stage for FinetuneStage {
         let labels = labels(&learnt, &config.task);
         let model = model(config, &labels, &tokenizer, context)?;
         crate::sft::fits(config.context, model.context())?;
+        if matches!(config.task, TaskTable::Dictionary {}) && !model.reads_dictionaries() {
+            return Err(StageError::failed(
+                "the model reads no dictionaries",
+                "tune a `cpmbee`, or set another `task`",
+            ));
+        }
         let names: BTreeMap<String, i32> = labels.iter().cloned().zip(0..).collect();
         let encoder = Encoder {
             task: &config.task,
@@ -111,6 +129,7 @@ impl Stage for FinetuneStage {
             kind: model.kind(),
             form: if model.kind() == Kind::Encoder { ENCODER } else { form_of(&model) },
             marks: framing(&tokenizer)?,
+            start: tokenizer.bos(),
             context: config.context,
             labels: &names,
         };
@@ -120,7 +139,8 @@ impl Stage for FinetuneStage {
             let hint = "see the keys of `fields`, or raise `context`";
             return Err(StageError::failed("no example can be learnt from", hint));
         }
-        let tuned = Tuned { task: &config.task };
+        check_auxiliary(config, &model)?;
+        let tuned = Tuned { task: &config.task, auxiliary: config.auxiliary };
         let run = Run {
             training: &training,
             objective: &tuned as &dyn Objective<_>,
@@ -135,6 +155,19 @@ impl Stage for FinetuneStage {
         evaluate(&tuned, &trained.model, &mut held_out, &mut metrics);
         Ok(metrics)
     }
+}
+
+/// Refuses the loss of texts where there is no head that says them.
+fn check_auxiliary(config: &FinetuneConfig, model: &Model) -> Result<(), StageError> {
+    let judges = config.task.head().is_some();
+    if config.auxiliary == 0.0 || (judges && model.kind() == Kind::Decoder && model.says_by_embedding()) {
+        return Ok(());
+    }
+    let hint = "set `auxiliary` for a label or a choice by a decoder with `tie_word_embeddings = true`, such as gpt2, or leave it out";
+    Err(StageError::failed(
+        "`auxiliary` is the loss of a head that this model does not have beside that of the task",
+        hint,
+    ))
 }
 
 /// The form of rows that an encoder reads both ways: as those of an encoder-decoder, it sees where they end.
@@ -169,7 +202,7 @@ const LIMIT: u64 = u64::MAX;
 fn labels(examples: &[Example], task: &TaskTable) -> Vec<String> {
     let mut names = BTreeSet::new();
     match task {
-        TaskTable::Classification {} => names.extend(examples.iter().map(|example| example.task.answer.words())),
+        TaskTable::Classification { .. } => names.extend(examples.iter().map(|example| example.task.answer.words())),
         TaskTable::Tagging {} => {
             for example in examples {
                 if let Answer::Tags(tags) = &example.task.answer {

@@ -9,7 +9,12 @@ use serde::{Deserialize, Serialize};
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum TaskTable {
     /// A label of a text, or of two.
-    Classification {},
+    Classification {
+        /// Whether two texts are read in both orders, and what is made of both is added up: for those that have none of their own
+        /// (Radford et al. 2018, section 3.3, similarity). Default false.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        both_orders: bool,
+    },
     /// A number for a text, or for two.
     Regression {},
     /// One of several texts, each of which is read behind the question.
@@ -24,6 +29,8 @@ pub enum TaskTable {
         #[serde(default = "default_temperature")]
         temperature: f64,
     },
+    /// The answer in a dictionary, `{"input": …, "<ans>": …}`, whatever the task: for CPM-Bee.
+    Dictionary {},
     /// The answer as text, whatever the task.
     Text {
         /// What stands before the text, e.g. `translate English to Chinese: `. Default: nothing.
@@ -40,11 +47,11 @@ impl TaskTable {
     /// The head that it needs, if any.
     pub(crate) fn head(&self) -> Option<TaskHead> {
         match self {
-            Self::Classification {} | Self::Regression {} => Some(TaskHead::Sequence),
+            Self::Classification { .. } | Self::Regression {} => Some(TaskHead::Sequence),
             Self::MultipleChoice {} => Some(TaskHead::Choice),
             Self::Tagging {} => Some(TaskHead::Token),
             Self::Extraction {} => Some(TaskHead::Span),
-            Self::Embedding { .. } | Self::Text { .. } => None,
+            Self::Embedding { .. } | Self::Dictionary {} | Self::Text { .. } => None,
         }
     }
 
@@ -57,6 +64,7 @@ impl TaskTable {
             }
             Self::Embedding { .. } => kind != Kind::EncoderDecoder,
             Self::Text { .. } => kind != Kind::Encoder,
+            Self::Dictionary {} => kind == Kind::Decoder,
             _ => self.head().is_some_and(|head| head.fits(kind)),
         };
         if fits {
@@ -64,7 +72,8 @@ impl TaskTable {
         }
         let expected = match self {
             Self::Text { .. } => "an encoder-decoder or a decoder",
-            Self::Classification {} | Self::Embedding { .. } => "an encoder or a decoder",
+            Self::Dictionary {} => "cpmbee",
+            Self::Classification { .. } | Self::MultipleChoice {} | Self::Embedding { .. } => "an encoder or a decoder",
             _ => "an encoder",
         };
         Err(format!("the model has no head for this `task`, expected {expected}"))

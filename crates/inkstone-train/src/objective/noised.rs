@@ -2,7 +2,7 @@
 
 use inkstone_corpus::draw::Draw;
 use inkstone_corpus::loader::{Batch, IGNORE, Loader};
-use inkstone_models::{Loss, Model, NoObserver, Pass, Source};
+use inkstone_models::{Loss, Model, NoObserver, Pass, Source, Tree};
 use inkstone_recipe::Metrics;
 use inkstone_tokenizer::{Tokenizer, TokenizerError};
 
@@ -31,6 +31,17 @@ pub struct Noised {
     pub sentences: Vec<i32>,
     /// For each position its place in the shortened text and in its span (arXiv:2103.10360, section 2.2); empty: as they stand.
     pub places: Vec<[u32; 2]>,
+    /// Where tokens stand in dictionaries; none: in no dictionary.
+    pub tree: Option<Branches>,
+}
+
+/// The segments of dictionaries; see [`Tree`].
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Branches {
+    /// For each position its segment, `[b, t]`.
+    pub segments: Vec<u32>,
+    /// How the m segments of each row are related, `[b, m, m]`.
+    pub relations: Vec<u32>,
 }
 
 /// Takes something out of a batch. What is taken is a function of the batch and the draws alone.
@@ -98,6 +109,11 @@ impl Noised {
             ends: some(&self.ends),
             segments: some(&self.segments),
             places: (!self.places.is_empty()).then_some(&self.places),
+            tree: self.tree.as_ref().map(|tree| Tree {
+                numbers: &[],
+                segments: &tree.segments,
+                relations: &tree.relations,
+            }),
             source,
             ..Pass::new(observer)
         })

@@ -49,12 +49,15 @@ pub(crate) struct Quantize {
 pub(crate) struct Convert {
     /// A model folder (or recipe/stage, or the beginning of an id), or a .gguf file
     pub(crate) model: String,
-    /// A .gguf file, or the folder that is made of one
+    /// A .gguf file, or a folder
     #[arg(short, long, value_name = "PATH")]
     pub(crate) output: PathBuf,
     /// Type of the weights in a GGUF file: f32, f16 or bf16 (blocks: inkstone quantize)
     #[arg(long, default_value = "f16", value_name = "TYPE")]
     pub(crate) to: String,
+    /// For machines (of a folder that becomes a folder)
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

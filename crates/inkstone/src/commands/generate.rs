@@ -6,9 +6,10 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use anyhow::Context as _;
 use inkstone_engine::{Beams, beam_search};
-use inkstone_models::Kind;
-use serde_json::json;
+use inkstone_models::{Dictionary, Kind};
+use serde_json::{Value, json};
 
 use crate::cli::Generate;
 use crate::hint::hinted;
@@ -24,12 +25,34 @@ pub(crate) fn generate(args: &Generate, runs: &Path, printer: &Printer) -> anyho
         Some(speaker) => go_on(&speaker, args, printer),
         None => {
             let speaker = model::load(&args.model, &args.adapters, runs)?;
+            if let Some(text) = &args.dictionary {
+                return fill(&speaker, text, args, printer);
+            }
             match args.beams {
                 Some(beams) => search(&speaker, usize::from(beams), args, printer),
                 None => go_on(&speaker, args, printer),
             }
         }
     }
+}
+
+/// A dictionary with what the model says below `<ans>`.
+fn fill(speaker: &Speaker, text: &str, args: &Generate, printer: &Printer) -> anyhow::Result<ExitCode> {
+    if !speaker.model.reads_dictionaries() {
+        return Err(hinted(format!("{} reads no dictionaries", args.model), "give `--prompt`, or a `cpmbee`"));
+    }
+    let mut value: Value = serde_json::from_str(text).context("reading --dictionary")?;
+    let marks = inkstone_train::dictionary_marks(&speaker.tokenizer)?;
+    let dictionary = Dictionary::read(&value, marks, &mut |text| anyhow::Ok(speaker.tokenizer.encode(text)?))?;
+    let (context, tokens) = (speaker.model.context(), dictionary.ids.len());
+    anyhow::ensure!(tokens < context, "the dictionary has {tokens} tokens, the model's context is {context}");
+    let said = dictionary.fill(&speaker.model, args.sampling.max_new_tokens);
+    for (blank, ids) in dictionary.blanks.iter().zip(said) {
+        let place = blank.path.iter().try_fold(&mut value, |value, key| value.get_mut(key));
+        *place.context("a blank is a place of the dictionary")? = speaker.tokenizer.decode(&ids)?.into();
+    }
+    printer.json(&value)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The likeliest answers.

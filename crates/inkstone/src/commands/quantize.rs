@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Instant;
 
 use anyhow::Context;
 use inkstone_compress::gguf::{Export, GgufModel, export};
@@ -9,7 +10,7 @@ use inkstone_compress::quantise::{Judgement, Method, Statistics, Target, calibra
 use inkstone_formats::hf::ModelFolder;
 use inkstone_models::Model;
 use inkstone_recipe::Progress as _;
-use inkstone_tokenizer::Tokenizer;
+use inkstone_tokenizer::{Tokenizer, TokenizerError};
 use serde_json::{Value, json};
 
 use super::bench_model::decode_rate;
@@ -178,6 +179,9 @@ pub(crate) fn convert(args: &Convert, runs: &Path, printer: &Printer) -> anyhow:
     if model::is_gguf(&args.model) {
         return to_folder(args, printer);
     }
+    if !model::names_gguf(&args.output) {
+        return to_newest(args, runs, printer);
+    }
     let target = target(&args.to)?;
     if matches!(target, Target::Blocks(_)) {
         return Err(hinted(
@@ -188,6 +192,27 @@ pub(crate) fn convert(args: &Convert, runs: &Path, printer: &Printer) -> anyhow:
     Source::open(&args.model, runs)?.write(target, &Method::Nearest, &args.output, printer)?;
     let size = std::fs::metadata(&args.output)?.len();
     printer.talk(&format!("{}: {}", args.output.display(), bytes(size)));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A model folder of whatever layout (shards, PyTorch's pickles, older names and vocabularies) in that of today, in single precision.
+fn to_newest(args: &Convert, runs: &Path, printer: &Printer) -> anyhow::Result<ExitCode> {
+    let (path, started) = (model::folder(&args.model, runs)?, Instant::now());
+    let model = Model::load(&path, inkstone_nn::Precision::F32, &inkstone_nn::device());
+    let model = model.with_context(|| format!("loading the model {}", path.display()))?;
+    let seconds = started.elapsed().as_secs_f64();
+    model.save(&args.output).with_context(|| format!("writing {}", args.output.display()))?;
+    match Tokenizer::load(&path) {
+        Ok(tokenizer) => tokenizer.save(&args.output)?,
+        Err(TokenizerError::NotFound { .. }) => printer.talk("without a tokenizer, for the folder has none"),
+        Err(error) => return Err(error).with_context(|| format!("loading the tokenizer of {}", path.display())),
+    }
+    if args.json {
+        let parameters = model.n_parameters();
+        printer.json(&json!({"output": args.output, "parameters": parameters, "load_seconds": seconds}))?;
+    } else {
+        printer.talk(&format!("{}: {} parameters", args.output.display(), thousands(model.n_parameters())));
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -115,30 +115,66 @@ const LINE: f64 = 40.0;
 const TOP: f64 = 30.0;
 const RIGHT: f64 = 64.0;
 
-/// A bar for each row, from 0 on, with its interval.
+/// The bars of models and mixtures.
 fn draw(rows: &[Row]) -> String {
-    let title = "bits per byte of held-out text (less is better), with 95 % intervals";
-    let height = TOP + LINE * rows.len() as f64;
-    let most = rows.iter().map(|row| row.bar[2]).filter(|x| x.is_finite()).fold(1e-9, f64::max);
+    let bar = |row: &Row| Bar {
+        name: row.name.clone(),
+        class: if row.kind == "mixture" { "dot1" } else { "dot0" },
+        ends: row.bar,
+        label: row.bits.clone(),
+    };
+    let bars: Vec<Bar> = rows.iter().map(bar).collect();
+    draw_bars("bits per byte of held-out text (less is better), with 95 % intervals", &bars)
+}
+
+/// How often the models of the recipe are right about examples, side by side; nothing of fewer than two.
+pub(super) fn accuracies(stages: &[StageReport]) -> Option<String> {
+    let bar = |stage: &StageReport| {
+        let manifest = &stage.artifact.manifest;
+        let metric = |key: &str| manifest.metrics.get(key)?.as_f64();
+        let ends = [metric("accuracy_low")?, metric("accuracy")?, metric("accuracy_high")?];
+        let label = format!("{:.1} %", ends[1] * 100.0);
+        matches!(&*manifest.kind, "finetune" | "score").then(|| Bar {
+            name: stage.name.clone(),
+            class: "dot0",
+            ends,
+            label,
+        })
+    };
+    let bars: Vec<Bar> = stages.iter().filter_map(bar).collect();
+    (bars.len() > 1).then(|| draw_bars("right about held-out examples, with 95 % intervals", &bars))
+}
+
+/// A number with its interval.
+struct Bar {
+    name: String,
+    class: &'static str,
+    /// Low end, number, high end.
+    ends: [f64; 3],
+    label: String,
+}
+
+/// A bar for each number, from 0 on, with its interval.
+fn draw_bars(title: &str, bars: &[Bar]) -> String {
+    let height = TOP + LINE * bars.len() as f64;
+    let most = bars.iter().map(|bar| bar.ends[2]).filter(|x| x.is_finite()).fold(1e-9, f64::max);
     let scale = (WIDTH - RIGHT) / most;
     let mut svg = format!("<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"{title}\">");
     let _ = write!(svg, "<text class=\"title\" x=\"0\" y=\"14\">{title}</text>");
-    for (n, row) in rows.iter().enumerate().filter(|(_, row)| row.bar[1].is_finite()) {
+    for (n, Bar { name, class, ends, label }) in bars.iter().enumerate().filter(|(_, bar)| bar.ends[1].is_finite()) {
         let y = TOP + LINE * n as f64;
-        let [low, middle, high] = row.bar.map(|x| x * scale);
-        let class = if row.kind == "mixture" { "dot1" } else { "dot0" };
-        let _ = write!(svg, "<text x=\"0\" y=\"{:.1}\">{}</text>", y + 11.0, escaped(&row.name));
+        let [low, middle, high] = ends.map(|x| x * scale);
+        let _ = write!(svg, "<text x=\"0\" y=\"{:.1}\">{}</text>", y + 11.0, escaped(name));
         let _ = write!(
             svg,
             "<rect class=\"{class}\" x=\"0\" y=\"{:.1}\" width=\"{middle:.1}\" height=\"14\" rx=\"2\"/>\
              <line class=\"whisker\" x1=\"{low:.1}\" x2=\"{high:.1}\" y1=\"{:.1}\" y2=\"{:.1}\"/>\
-             <text class=\"value\" x=\"{:.1}\" y=\"{:.1}\">{}</text>",
+             <text class=\"value\" x=\"{:.1}\" y=\"{:.1}\">{label}</text>",
             y + 16.0,
             y + 23.0,
             y + 23.0,
             high + 6.0,
-            y + 28.0,
-            row.bits
+            y + 28.0
         );
     }
     svg + "</svg>"

@@ -41,6 +41,7 @@ fn render(report: &RunReport) -> anyhow::Result<String> {
         "trainings": report.stages.iter().filter_map(training).collect::<Vec<_>>(),
         "evaluations": report.stages.iter().filter_map(evaluation).collect::<Vec<_>>(),
         "comparisons": report.stages.iter().filter_map(|stage| comparison::comparison(stage, &report.stages)).collect::<Vec<_>>(),
+        "accuracies": comparison::accuracies(&report.stages),
         "maps": report.stages.iter().filter_map(|stage| Some([stage.name.clone(), comparison::map(stage)?])).collect::<Vec<_>>(),
         "verdicts": report.stages.iter().filter_map(verdicts::read).collect::<Vec<_>>(),
         "graph": graph::draw(&report.stages),

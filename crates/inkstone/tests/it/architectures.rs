@@ -7,7 +7,7 @@ use crate::support::{Place, TINY};
 const LLAMA: &str = "{ architecture = \"llama\", hidden_size = 32, num_hidden_layers = 1, num_attention_heads = 2 }";
 
 /// The `model` tables of a recipe.
-const TABLES: [&str; 8] = [
+const TABLES: [&str; 9] = [
     "{ architecture = \"gpt2\", n_embd = 32, n_layer = 1, n_head = 2 }",
     "{ architecture = \"openai-gpt\", n_embd = 32, n_layer = 1, n_head = 2 }",
     "{ architecture = \"bloom\", hidden_size = 32, n_layer = 1, n_head = 2 }",
@@ -15,6 +15,7 @@ const TABLES: [&str; 8] = [
     "{ architecture = \"glm\", hidden_size = 32, num_hidden_layers = 1, num_attention_heads = 2 }",
     "{ architecture = \"glm4\", hidden_size = 32, num_hidden_layers = 1, num_attention_heads = 2 }",
     "{ architecture = \"mistral\", hidden_size = 32, num_hidden_layers = 1, num_attention_heads = 2, sliding_window = 16 }",
+    "{ architecture = \"cpmbee\", hidden_size = 32, num_hidden_layers = 1, num_attention_heads = 2 }",
     "{ architecture = \"qwen2\", hidden_size = 32, num_hidden_layers = 1, num_attention_heads = 2 }",
 ];
 

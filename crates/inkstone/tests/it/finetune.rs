@@ -7,6 +7,8 @@ use crate::support::{Place, TINY};
 const BERT: &str = "{ architecture = \"bert\", hidden_size = 32, num_hidden_layers = 1, num_attention_heads = 2 }";
 const T5: &str = "{ architecture = \"t5\", d_model = 32, num_layers = 1, num_heads = 2 }";
 const LLAMA: &str = "{ architecture = \"llama\", hidden_size = 32, num_hidden_layers = 1, num_attention_heads = 2 }";
+const CPM_BEE: &str = "{ architecture = \"cpmbee\", hidden_size = 32, num_hidden_layers = 1, num_attention_heads = 2 }";
+const GPT: &str = "{ architecture = \"openai-gpt\", n_embd = 32, n_layer = 1, n_head = 2 }";
 
 /// A model from nothing that learns `task` from `examples.jsonl`.
 fn recipe(model: &str, task: &str, examples: &str) -> String {
@@ -100,6 +102,44 @@ fn numbers_choices_tags_places_and_vectors_are_learnt_by_encoders() {
         format!(r#"{{"text": "town {n}", "context": "village {n}", "answer": ""}}"#)
     });
     assert!(near > 0.2, "{near}");
+}
+
+#[test]
+fn decoders_judge_pairs_and_choices_beside_saying_the_texts() {
+    let place = Place::with("");
+    let words = ["red", "blue"];
+    let pair =
+        |n: usize| format!(r#"{{"text": "door {n}", "other": "it is {}", "answer": "{}"}}"#, words[n % 2], n % 2);
+    place.write("examples.jsonl", lines(pair));
+    let both = "{ kind = \"classification\", both_orders = true }\nauxiliary = 0.5";
+    place.write("tiny.toml", recipe(GPT, both, "fields = { pair = \"other\" }"));
+    assert!(metric(&place, "accuracy") > 0.9);
+    place.write("tiny.toml", recipe(BERT, both, "fields = { pair = \"other\" }"));
+    place.fails(&["run", "tiny.toml"], &["`auxiliary`", "tie_word_embeddings"]);
+
+    let lists = [r#"["gold", "tin"]"#, r#"["tin", "gold"]"#];
+    let choice = |n: usize| format!(r#"{{"text": "number {n}", "choices": {}, "answer": "gold"}}"#, lists[n % 2]);
+    place.write("examples.jsonl", lines(choice));
+    let task = "{ kind = \"multiple-choice\" }\nauxiliary = 0.5";
+    place.write("tiny.toml", recipe(GPT, task, "fields = { choices = [\"choices\"] }"));
+    assert!(metric(&place, "accuracy") > 0.9);
+}
+
+#[test]
+fn dictionaries_are_filled() {
+    let place = Place::with("");
+    let (colours, states) = (["red", "blue"], ["open", "shut"]);
+    let line = |n: usize| format!(r#"{{"text": "{} door {n}", "answer": "{}"}}"#, colours[n % 2], states[n % 2]);
+    place.write("examples.jsonl", lines(line));
+    let tokens = "[tokenizer]\nspecial_tokens = [\"<root>\", \"<ans>\"]";
+    let made = recipe(CPM_BEE, "{ kind = \"dictionary\" }", "").replace("[tokenizer]", tokens);
+    place.write("tiny.toml", &made);
+    assert!(metric(&place, "loss") < 0.5);
+    let asked = ["generate", "-m", "tiny/model", "--dictionary", r#"{"input": "blue door 7", "<ans>": ""}"#];
+    assert_eq!(place.json(&asked)["<ans>"], "shut");
+    place.fails(&[&asked[..4], &[r#"{"input": 1}"#]].concat(), &["a text or an object"]);
+    place.write("tiny.toml", made.replace(CPM_BEE, LLAMA));
+    place.fails(&["run", "tiny.toml"], &["reads no dictionaries", "cpmbee"]);
 }
 
 #[test]

@@ -120,6 +120,11 @@ fn a_model_becomes_a_file_of_blocks_and_a_folder_again() {
     place.ok(&["convert", "exact.gguf", "-o", "again"]);
     let ids = |text: String| serde_json::from_str::<Value>(&text).unwrap()["ids"].clone();
     assert_eq!(ids(say("again")), ids(say("tiny/model")));
+    place.ok(&["convert", "tiny/model", "-o", "once"]);
+    let made = place.json(&["convert", "once", "-o", "twice", "--json"]);
+    assert!(made["load_seconds"].is_number() && ids(say("twice")) == ids(say("tiny/model")), "{made}");
+    let weights = |folder: &str| std::fs::read(place.path(folder).join("model.safetensors")).unwrap();
+    assert!(weights("once") == weights("twice"));
     let bench =
         ["bench", "decode", "-m", "q8.gguf", "--draft", "lookup", "--text", "text.txt", "--tokens", "16", "--json"];
     let report = place.json(&bench);
