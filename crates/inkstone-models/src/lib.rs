@@ -13,6 +13,7 @@ mod init;
 mod model;
 mod over;
 mod pass;
+mod prefix;
 mod recipe;
 mod registry;
 mod rope;

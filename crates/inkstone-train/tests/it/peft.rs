@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use inkstone_formats::safetensors::TensorFile;
 use inkstone_models::{Model, NoObserver, Pass};
 use inkstone_nn::{Precision, device, training_device};
-use inkstone_train::peft::{Adapter, PeftTable, merged};
+use inkstone_train::peft::{Adapter, FrozenBase, PeftTable, merged};
 
 /// Largest difference of a logit: both sides compute in f32 and add in different orders (measured: 2e-6).
 const TOLERANCE: f32 = 1e-4;
@@ -13,7 +13,7 @@ const TOLERANCE: f32 = 1e-4;
 const MERGED: f32 = 1e-5;
 
 const MODELS: [&str; 3] = ["llama_tiny_tied", "gpt2_tiny", "bert_masked_tiny"];
-const METHODS: [&str; 5] = ["lora", "rslora", "dora", "ia3", "prompt"];
+const METHODS: [&str; 6] = ["lora", "rslora", "dora", "ia3", "prompt", "prefix"];
 
 fn fixtures() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures"))
@@ -60,6 +60,24 @@ fn adapters_of_peft_give_its_logits_beside_the_weights_and_merged_into_them() {
         assert!(off <= TOLERANCE, "{name}: a logit deviates by {off:e}");
         assert!(apart <= MERGED, "{name}: merging moves a logit by {apart:e}");
     });
+}
+
+/// The same model in the same few bits (`bitsandbytes`), beside the weights and merged into them; and what is trained around it.
+#[test]
+fn adapters_over_few_bits_give_the_logits_of_peft_over_those_of_bitsandbytes() {
+    for model in MODELS {
+        for (method, base) in [("nf4", FrozenBase::Nf4), ("int8", FrozenBase::Int8)] {
+            let name = format!("{model}_{method}");
+            let (model, folder) = (fixtures().join(model), fixtures().join("peft").join(&name));
+            let (ids, expected) = oracle(&folder);
+            let adapter = Adapter::open(&folder).unwrap();
+            let over = |base| adapter.clone().over(base).wrap(&model, (Precision::F32, &training_device()), 0).unwrap();
+            let off = deviation(&logits(&over(Some(base)).valid(), &ids), &expected);
+            assert!(off <= TOLERANCE, "{name}: a logit deviates by {off:e}");
+            let plain = deviation(&logits(&over(None).valid(), &ids), &expected);
+            assert!(plain > 10.0 * TOLERANCE, "{name}: few bits change nothing ({plain:e})");
+        }
+    }
 }
 
 #[test]
@@ -150,8 +168,9 @@ fn adapters_of_ours_begin_as_nothing_and_are_read_as_they_were_written() {
         serde_json::json!({"method": "pfeiffer", "width": 4, "targets": ["down_proj"]}),
         serde_json::json!({"method": "intrinsic", "dimensions": 6, "seed": 9}),
         serde_json::json!({"method": "prompt", "virtual_tokens": 3}),
+        serde_json::json!({"method": "prefix", "virtual_tokens": 3}),
     ] {
-        let (name, inert) = (table["method"].to_string(), table["method"] != "prompt");
+        let (name, inert) = (table["method"].to_string(), table["method"] != "prompt" && table["method"] != "prefix");
         let table: PeftTable = serde_json::from_value(table).unwrap();
         table.validate().unwrap();
         let adapter = table.adapter().unwrap();
