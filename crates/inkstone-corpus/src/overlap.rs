@@ -143,7 +143,9 @@ mod tests {
         overlap.add("one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen");
         assert!(overlap.contains("where does ann LIVE"));
         assert!(!overlap.contains("Tell me: where does Ann live?"));
-        assert!(overlap.contains("zero, three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen!"));
+        assert!(
+            overlap.contains("zero, three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen!")
+        );
         assert!(!overlap.contains("one two three four five six seven eight nine ten eleven twelve"));
         assert!(!overlap.contains(""));
     }

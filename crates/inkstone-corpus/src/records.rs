@@ -49,7 +49,8 @@ fn check_weights(weights: &BTreeMap<String, f64>) -> Result<(), String> {
 fn weights_of(sources: &[Source], weights: &BTreeMap<String, f64>) -> Result<Vec<f64>, CorpusError> {
     let mut of = vec![1.0; sources.len()];
     for (pattern, &weight) in weights {
-        let refuse = |error: glob::PatternError| CorpusError::Pattern { pattern: pattern.clone(), reason: error.to_string() };
+        let refuse =
+            |error: glob::PatternError| CorpusError::Pattern { pattern: pattern.clone(), reason: error.to_string() };
         let glob = glob::Pattern::new(pattern).map_err(refuse)?;
         let named = |source: &Source| {
             let file = source.name.rsplit('/').next().unwrap_or_default();

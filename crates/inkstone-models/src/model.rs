@@ -65,7 +65,16 @@ impl Model {
         let head = Head::build(config, (entry.kind, dimensions.width), &mut builder)?;
         let score =
             if is_scored(config, entry.kind) { Some(ScoreHead::build(dimensions.width, &mut builder)?) } else { None };
-        Ok(Self { network, config: config.clone(), dimensions, kind: entry.kind, score, virtual_tokens: 0, prefix: None, head })
+        Ok(Self {
+            network,
+            config: config.clone(),
+            dimensions,
+            kind: entry.kind,
+            score,
+            virtual_tokens: 0,
+            prefix: None,
+            head,
+        })
     }
 
     /// Reads a Hugging Face folder.
@@ -147,8 +156,7 @@ impl Model {
         if let Some(prefix) = &self.prefix {
             let mut store = Prefixed::new(prefix, (ids.len(), batch), pass);
             let (segments, places) = (pass.segments, pass.places);
-            let mut inner =
-                Pass { segments, places, store: Some(&mut store), ..Pass::new(&mut *pass.observer) };
+            let mut inner = Pass { segments, places, store: Some(&mut store), ..Pass::new(&mut *pass.observer) };
             return self.network.hidden(ids, 1, &mut inner);
         }
         let before = Before { count: self.virtual_tokens, first: self.dimensions.vocabulary };

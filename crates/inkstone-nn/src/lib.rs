@@ -15,7 +15,9 @@ mod parameters;
 mod projection;
 
 pub use activation::Activation;
-pub use adapted::{Adapted, Bottleneck, BottleneckWeights, Change, Directions, Dropout, LowRank, LowRankWeights, Scaled};
+pub use adapted::{
+    Adapted, Bottleneck, BottleneckWeights, Change, Directions, Dropout, LowRank, LowRankWeights, Scaled,
+};
 pub use boxed::Boxed;
 pub use burn::tensor::{Device, Gradients, Tensor, TensorData};
 pub use inkstone_kernels::quantised::{BlockFormat, Packed};

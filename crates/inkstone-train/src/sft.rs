@@ -62,7 +62,8 @@ impl Stage for SftStage {
     }
 
     fn implicit(config: &SftConfig) -> Vec<ImplicitStage> {
-        let mut tokens = serde_json::json!({"corpus": config.chat, "tokenizer": config.base, "context": config.context});
+        let mut tokens =
+            serde_json::json!({"corpus": config.chat, "tokenizer": config.base, "context": config.context});
         if !config.loss_on_rationale {
             tokens["loss_on_rationale"] = false.into();
         }

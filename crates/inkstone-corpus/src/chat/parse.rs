@@ -86,7 +86,8 @@ const RESULT: &str = "\n#### ";
 fn add_rationale(object: &Map<String, Value>, messages: &mut [Message]) -> Result<(), BadRecord> {
     let Some(value) = object.get("rationale").filter(|value| !value.is_null()) else { return Ok(()) };
     let rationale = text(value, "rationale")?;
-    if let Some(last) = messages.last_mut().filter(|last| last.role == Role::Assistant && !rationale.trim().is_empty()) {
+    if let Some(last) = messages.last_mut().filter(|last| last.role == Role::Assistant && !rationale.trim().is_empty())
+    {
         last.content = format!("{}\n{}", rationale.trim(), last.content);
     }
     Ok(())

@@ -147,7 +147,12 @@ impl Walker<'_, '_> {
                 self.counts.short += 1;
                 continue;
             }
-            if self.job.apart_from.as_ref().is_some_and(|apart| content.body.texts().iter().any(|text| apart.contains(text))) {
+            if self
+                .job
+                .apart_from
+                .as_ref()
+                .is_some_and(|apart| content.body.texts().iter().any(|text| apart.contains(text)))
+            {
                 self.counts.overlapping += 1;
                 continue;
             }

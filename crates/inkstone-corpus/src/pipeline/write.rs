@@ -11,8 +11,8 @@ use crate::chat::Conversation;
 use crate::document::{Document, LineWriter, Split};
 use crate::error::CorpusError;
 use crate::examples::Example;
-use crate::preferences::Preference;
 use crate::mix::finalise;
+use crate::preferences::Preference;
 use crate::read::source::Source;
 
 /// What a split holds.

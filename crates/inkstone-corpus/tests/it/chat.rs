@@ -103,7 +103,8 @@ fn the_stage_splits_deduplicates_and_reports() {
 
 #[test]
 fn files_are_mixed_by_weight_in_the_training_split_alone() {
-    let lines = |word: &str| (0..200).map(|n| json!({"prompt": format!("{word} {n}"), "completion": "x"}).to_string() + "\n");
+    let lines =
+        |word: &str| (0..200).map(|n| json!({"prompt": format!("{word} {n}"), "completion": "x"}).to_string() + "\n");
     let (often, seldom): (String, String) = (lines("often").collect(), lines("seldom").collect());
     let desk = Desk::with(&[("a/often.jsonl", often.as_bytes()), ("seldom.jsonl", seldom.as_bytes())]);
     let weights = json!({"often*": 2.5, "seldom.jsonl": 0.25});
@@ -157,6 +158,7 @@ fn rationales_and_code_are_read() {
     let read = desk.conversations(Split::Train);
     let said: Vec<&str> = read.iter().map(|one| one.messages[1].content.as_str()).collect();
     assert_eq!(said, ["3 * 4 is 12.\n14", "8 / 2 = 4\n#### 4", "def add(a, b): return a + b"]);
-    let bytes = |n: usize| read[n].meta.get("rationale_bytes").and_then(Value::as_u64).map(|at| &said[n][at as usize..]);
+    let bytes =
+        |n: usize| read[n].meta.get("rationale_bytes").and_then(Value::as_u64).map(|at| &said[n][at as usize..]);
     assert_eq!([bytes(0), bytes(1), bytes(2)], [Some("14"), Some("#### 4"), None]);
 }

@@ -83,7 +83,8 @@ impl Tokenizer {
             if self.chat()?.is_marked() { rendered.spans.clone() } else { self.spans_by_prefix(messages, &rendered)? };
         let Some(last) = spans.last_mut() else { return Err(self.no_mask()) };
         if let Some(passed) = messages.last().and_then(|message| message.content.get(..behind)).filter(|_| behind > 0) {
-            let at = rendered.text.get(last.clone()).and_then(|said| said.find(passed)).ok_or_else(|| self.no_mask())?;
+            let at =
+                rendered.text.get(last.clone()).and_then(|said| said.find(passed)).ok_or_else(|| self.no_mask())?;
             last.start += at + behind;
         }
         let placed = self.place(&rendered, &guard)?;

@@ -190,7 +190,8 @@ fn rationales_are_learnt_by_choice_and_lengths_are_told() {
     let mut workshop = Workshop::new();
     workshop.tokenizer();
     let file = workshop.path("sums.jsonl");
-    let record = json!({"question": "How many are two and three?", "rationale": "Two and three are added.", "answer": "Five."});
+    let record =
+        json!({"question": "How many are two and three?", "rationale": "Two and three are added.", "answer": "Five."});
     std::fs::write(&file, record.to_string()).unwrap();
     let chat = json!({"paths": [file], "validation": 0.0});
     workshop.make::<inkstone_corpus::ChatStage>("sums", &[], chat).unwrap();

@@ -28,14 +28,11 @@ pub(super) struct Said {
 
 impl Asker<'_> {
     /// Answers to each of some prompts: functions of the seed and of the prompt's number, which counts from `first`.
-    pub(super) fn answers(
-        &self,
-        prompts: &[&Prompt],
-        (seed, first): (u64, u64),
-    ) -> Result<Vec<Vec<Said>>, TrainError> {
+    pub(super) fn answers(&self, prompts: &[&Prompt], (seed, first): (u64, u64)) -> Result<Vec<Vec<Said>>, TrainError> {
         let group = self.answers as u64;
         let seeds = (first..).take(prompts.len()).flat_map(|number| (0..group).map(move |at| mix(seed, number, at)));
-        let asked: Vec<&Prompt> = prompts.iter().flat_map(|prompt| std::iter::repeat_n(*prompt, self.answers)).collect();
+        let asked: Vec<&Prompt> =
+            prompts.iter().flat_map(|prompt| std::iter::repeat_n(*prompt, self.answers)).collect();
         let ids: Vec<&[u32]> = asked.iter().map(|prompt| prompt.ids.as_slice()).collect();
         let sampling = sampling(self.tokenizer, self.max_new_tokens);
         let said = self.model.answers(&ids, &sampling, &seeds.collect::<Vec<_>>())?;
