@@ -104,7 +104,8 @@ impl FrozenWeight {
                 for (n, block) in values.chunks_mut(BLOCK).enumerate() {
                     let scale = tree[usize::from(scales[n])] * sizes[n / SCALES] + mean;
                     for (at, value) in block.iter_mut().enumerate() {
-                        let pair = codes[(n * BLOCK + at) / 2];
+                        let place = n * BLOCK + at;
+                        let pair = codes[place / 2];
                         let code = if at % 2 == 0 { pair >> 4 } else { pair & 15 };
                         *value = NORMAL[usize::from(code)] * scale;
                     }
@@ -131,7 +132,8 @@ fn nf4(values: &[f32]) -> Kept {
     for (n, (block, &scale)) in values.chunks(BLOCK).zip(&scales).enumerate() {
         for (at, &value) in block.iter().enumerate() {
             let code = nearest(&NORMAL, if scale > 0.0 { value / scale } else { 0.0 });
-            codes[(n * BLOCK + at) / 2] |= if at % 2 == 0 { code << 4 } else { code };
+            let place = n * BLOCK + at;
+            codes[place / 2] |= if at % 2 == 0 { code << 4 } else { code };
         }
     }
     let mean = (scales.iter().map(|&scale| f64::from(scale)).sum::<f64>() / scales.len().max(1) as f64) as f32;

@@ -194,6 +194,29 @@ fn adapters_of_ours_begin_as_nothing_and_are_read_as_they_were_written() {
     }
 }
 
+/// Each document of a row has the prefix before it, and a cache begins with it.
+#[test]
+fn a_prefix_stands_before_every_document_and_in_a_cache() {
+    for name in ["llama_tiny_tied", "gpt2_tiny"] {
+        let (base, folder) = (fixtures().join(name), fixtures().join("peft").join(format!("{name}_prefix")));
+        let model = Adapter::open(&folder).unwrap().wrap(&base, (Precision::F32, &device()), 0).unwrap();
+        let rows = |ids: &[u32], starts: &[u32]| {
+            let mut observer = NoObserver;
+            let logits = model.forward(ids, 1, &mut Pass { starts: Some(starts), ..Pass::new(&mut observer) });
+            logits.into_data_as::<f32>().try_to_vec::<f32>().unwrap()
+        };
+        let (first, second) = ([5, 9, 2, 7], [3, 1, 8, 8, 4]);
+        let together = rows(&[&first[..], &second].concat(), &[0, 0, 0, 0, 4, 4, 4, 4, 4]);
+        let apart = [rows(&first, &[0; 4]), rows(&second, &[0; 5])].concat();
+        let off = deviation(&together, &apart);
+        assert!(off <= MERGED, "{name}: another document moves a logit by {off:e}");
+        let mut cache = model.cache(second.len());
+        let said: Vec<f32> = second.chunks(2).map(|ids| model.last_logits(ids, &mut cache)).last().unwrap();
+        let off = deviation(&said, &apart[apart.len() - said.len()..]);
+        assert!(off <= MERGED, "{name}: a cache moves a logit by {off:e}");
+    }
+}
+
 /// What stands at `at` of a row that follows a rule: each token says what the next one is.
 fn ruled(row: usize, at: usize) -> u32 {
     (0..at).fold((row * 31 % 96) as u32, |id, _| (id * 29 + 11) % 96)
