@@ -60,7 +60,9 @@ fn weights_of(sources: &[Source], weights: &BTreeMap<String, f64>) -> Result<Vec
         if places.is_empty() {
             return Err(CorpusError::NoMatch { pattern: pattern.clone() });
         }
-        places.into_iter().for_each(|at| of[at] = weight);
+        for at in places {
+            of[at] = weight;
+        }
     }
     Ok(of)
 }

@@ -386,7 +386,7 @@ impl Model {
         let score = self.score.map(|score| inkstone_nn::update_parameters(score, update));
         let head = self.head.map(|head| inkstone_nn::update_parameters(head, update));
         let prefix = self.prefix.map(|prefix| inkstone_nn::update_parameters(prefix, update));
-        Self { network, score, head, prefix, ..self }
+        Self { network, score, prefix, head, ..self }
     }
 
     /// Trains the parameters whose names `keep` accepts, and no others: they get no gradient.
@@ -416,7 +416,7 @@ impl Model {
         let score = self.score.map(|score| inkstone_nn::update_trainable(score, update));
         let head = self.head.map(|head| inkstone_nn::update_trainable(head, update));
         let prefix = self.prefix.map(|prefix| inkstone_nn::update_trainable(prefix, update));
-        Self { network, score, head, prefix, ..self }
+        Self { network, score, prefix, head, ..self }
     }
 
     /// The model's `config.json`.
