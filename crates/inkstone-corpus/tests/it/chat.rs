@@ -103,9 +103,10 @@ fn the_stage_splits_deduplicates_and_reports() {
 
 #[test]
 fn files_are_mixed_by_weight_in_the_training_split_alone() {
-    let lines =
-        |word: &str| (0..200).map(|n| json!({"prompt": format!("{word} {n}"), "completion": "x"}).to_string() + "\n");
-    let (often, seldom): (String, String) = (lines("often").collect(), lines("seldom").collect());
+    let lines = |word: &str| -> String {
+        (0..200).map(|n| json!({"prompt": format!("{word} {n}"), "completion": "x"}).to_string() + "\n").collect()
+    };
+    let (often, seldom) = (lines("often"), lines("seldom"));
     let desk = Desk::with(&[("a/often.jsonl", often.as_bytes()), ("seldom.jsonl", seldom.as_bytes())]);
     let weights = json!({"often*": 2.5, "seldom.jsonl": 0.25});
     let run = |weights: Value| desk.chat(&["a", "seldom.jsonl"], json!({"weights": weights, "validation": 0.1}));
