@@ -117,7 +117,8 @@ fn files_are_mixed_by_weight_in_the_training_split_alone() {
     let (twice, rarely) = (count(Split::Train, "often"), count(Split::Train, "seldom"));
     assert!((400..500).contains(&twice) && (25..70).contains(&rarely), "{twice} {rarely}");
     assert_eq!(metrics["train_conversations"], json!(twice + rarely));
-    assert_eq!(count(Split::Validation, "often") + count(Split::Validation, "seldom"), 40);
+    let held_out = count(Split::Validation, "often") + count(Split::Validation, "seldom");
+    assert!((15..70).contains(&held_out), "{held_out} of 400");
     let mut ids: Vec<_> = desk.conversations(Split::Train).into_iter().map(|one| one.id).collect();
     ids.sort();
     assert!(ids.windows(2).all(|pair| pair[0] != pair[1]), "two conversations have one name");
