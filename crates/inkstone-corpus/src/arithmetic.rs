@@ -25,9 +25,18 @@ pub struct ArithmeticConfig {
     /// Conversations, of one sum each. Default 2000.
     #[serde(default = "two_thousand")]
     pub conversations: usize,
+    /// The share of a text's sums whose numbers have one digit each: what longer sums are made of is learnt from them. Default 0: all
+    /// sums are drawn alike.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub short: f64,
     /// The share of sums that only the judged questions of validation have. Default 0.1.
     #[serde(default = "tenth")]
     pub unseen: f64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(share: &f64) -> bool {
+    *share == 0.0
 }
 
 fn ninety_nine() -> u64 {
@@ -64,6 +73,9 @@ impl Stage for ArithmeticStage {
         if config.largest == 0 || config.largest > MOST {
             return Err(format!("`largest` is {}, expected 1 to {MOST}", config.largest));
         }
+        if !(0.0..=1.0).contains(&config.short) {
+            return Err(format!("`short` is {}, expected 0 to 1", config.short));
+        }
         check_share(config.unseen).map_err(|error| error.replace("validation", "unseen"))
     }
 
@@ -77,10 +89,15 @@ impl Stage for ArithmeticStage {
 
     fn run(config: &ArithmeticConfig, context: &Context<'_>) -> Result<Metrics, StageError> {
         let (train, unseen) = pairs(config, context.seed);
-        let draw = |n: usize| train[(finalise(context.seed ^ finalise(n as u64)) % train.len() as u64) as usize];
+        let draw = |n: usize| among(&train, context.seed, n);
+        let short: Vec<Pair> = train.iter().copied().filter(|&(a, b)| a < 10 && b < 10).collect();
         let mut texts = Lines::create(&context.out().join("texts.en.jsonl"))?;
         for n in 0..config.texts {
-            let text = (0..LINES).map(|line| stated(draw(n * LINES + line))).collect::<Vec<_>>().join("\n");
+            let sum = |line: usize| {
+                let at = n * LINES + line;
+                if is_short(config, context.seed, at) { among(&short, context.seed, at) } else { draw(at) }
+            };
+            let text = (0..LINES).map(|line| stated(sum(line))).collect::<Vec<_>>().join("\n");
             texts.write(&json!({"id": format!("sums-{n}"), "text": text}))?;
         }
         texts.finish()?;
@@ -114,6 +131,17 @@ fn write_judged(context: &Context<'_>, split: Split, pairs: &[Pair]) -> Result<(
     lines.finish()
 }
 
+/// The pair that is drawn for the place `n`.
+fn among(pairs: &[Pair], seed: u64, n: usize) -> Pair {
+    pairs[(finalise(seed ^ finalise(n as u64)) % pairs.len().max(1) as u64) as usize]
+}
+
+/// Whether a short sum stands at the place `n` of the texts.
+fn is_short(config: &ArithmeticConfig, seed: u64, n: usize) -> bool {
+    let drawn = finalise(finalise(seed.wrapping_add(1)) ^ finalise(n as u64)) % 1_000_000;
+    (drawn as f64) < config.short * 1e6
+}
+
 /// All pairs: those that may be learnt from, and the others, drawn pair by pair.
 fn pairs(config: &ArithmeticConfig, seed: u64) -> (Vec<Pair>, Vec<Pair>) {
     let most = (config.unseen * 1e6) as u64;
@@ -133,6 +161,13 @@ fn asked((a, b): Pair) -> String {
 #[cfg(test)]
 mod tests {
     use super::{ArithmeticConfig, pairs};
+
+    #[test]
+    fn so_many_sums_are_short_as_asked_for() {
+        let config: ArithmeticConfig = serde_json::from_str("{\"short\": 0.25}").expect("valid");
+        let count = (0..4000).filter(|&n| super::is_short(&config, 3, n)).count();
+        assert!((900..1100).contains(&count), "{count}");
+    }
 
     #[test]
     fn every_pair_is_on_one_side() {

@@ -21,6 +21,7 @@ pub mod world;
 
 mod lines;
 pub mod mix;
+mod overlap;
 mod pipeline;
 mod records;
 mod settings;

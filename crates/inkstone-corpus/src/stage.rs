@@ -132,6 +132,8 @@ impl Stage for CorpusStage {
 
     fn run(config: &CorpusConfig, context: &Context<'_>) -> Result<Metrics, StageError> {
         let job = Job {
+            apart_from: None,
+            weights: Vec::new(),
             context,
             sources: config.origin().sources(context)?,
             settings: config.settings(),

@@ -145,6 +145,9 @@ pub struct Example {
     pub after: (String, bool),
 }
 
+/// Questions that are answered together.
+const AT_ONCE: usize = 64;
+
 /// Examples that are kept.
 const EXAMPLES: usize = 24;
 
@@ -182,16 +185,22 @@ fn one(
     how.temperature = config.temperature as f32;
     let bar = context.progress.task("answering", Some(questions.len() as u64), "questions");
     let mut answers = Vec::with_capacity(questions.len());
-    for (n, question) in questions.iter().enumerate() {
+    for some in questions.chunks(AT_ONCE) {
         if context.interrupt.requested() {
             return Err(EvalError::Interrupted);
         }
-        let turn = Message { role: Role::User, content: question.question.clone() };
-        let prompt = tokenizer.encode_chat(&[turn], true)?;
+        let prompts = some.iter().map(|question| {
+            tokenizer.encode_chat(&[Message { role: Role::User, content: question.question.clone() }], true)
+        });
+        let prompts: Vec<Vec<u32>> = prompts.collect::<Result<_, _>>()?;
+        let prompts: Vec<&[u32]> = prompts.iter().map(Vec::as_slice).collect();
         // Both models draw with the same seeds.
-        let ids = model.answers(&[&prompt], &how, &[mix(context.seed, u64::MAX, n as u64)])?;
-        answers.push(tokenizer.decode(ids.first().map_or(&[][..], Vec::as_slice))?.trim().to_owned());
-        bar.set(n as u64 + 1);
+        let numbers = answers.len() as u64..(answers.len() + some.len()) as u64;
+        let seeds: Vec<u64> = numbers.map(|n| mix(context.seed, u64::MAX, n)).collect();
+        for ids in model.answers(&prompts, &how, &seeds)? {
+            answers.push(tokenizer.decode(&ids)?.trim().to_owned());
+        }
+        bar.set(answers.len() as u64);
     }
     let bits = config.texts.as_ref().map(|_| bits_per_byte((&model, &tokenizer), context)).transpose()?;
     Ok((answers, bits))

@@ -18,7 +18,7 @@ pub const ADAPTER_WEIGHTS: &str = "adapter_model.safetensors";
 /// What stands before the name of a module of the base model.
 pub const PREFIX: &str = "base_model.model.";
 
-/// The tensor of prompt tuning, which is no module's and has no prefix.
+/// The tensor of prompt and prefix tuning, which is no module's and has no prefix.
 pub const PROMPT: &str = "prompt_embeddings";
 
 /// Largest `adapter_config.json` that is read.
@@ -51,10 +51,10 @@ pub struct AdapterConfig {
     /// Rank (`LORA`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub r: Option<usize>,
-    /// Tokens before every text (`PROMPT_TUNING`).
+    /// Tokens before every text (`PROMPT_TUNING`, `PREFIX_TUNING`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub num_virtual_tokens: Option<usize>,
-    /// Width of their embeddings.
+    /// Width of their embeddings, or of their keys.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_dim: Option<usize>,
     /// Blocks of the model.
@@ -66,6 +66,12 @@ pub struct AdapterConfig {
     /// Stacks of blocks that have such tokens: 1, or 2 for encoder and decoder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub num_transformer_submodules: Option<usize>,
+    /// Whether keys and values are made by a network (`PREFIX_TUNING`), and how wide it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefix_projection: Option<bool>,
+    /// Width of that network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoder_hidden_size: Option<usize>,
     /// What fixed directions are drawn from (`INTRINSIC`, which is ours).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,

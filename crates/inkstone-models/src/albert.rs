@@ -359,7 +359,8 @@ impl Block {
         let Attention { query, key, value, dense, LayerNorm } = &self.attention;
         let heads = |x: &Projection| heads_of(x.forward(x_ne.clone()), rows, config.num_attention_heads);
         let how = rows.both_ways(config.hidden_size / config.num_attention_heads);
-        let attended_ne = dense.forward(attend(heads(query), (heads(key), heads(value)), &how, None));
+        let keys = pass.keys(n);
+        let attended_ne = dense.forward(attend(heads(query), (heads(key), heads(value)), &how, keys));
         let attended_ne = pass.observe(|| format!("layers.{n}.attention"), attended_ne);
         let x_ne = LayerNorm.forward(x_ne + attended_ne);
         let inner_nf = config.activation().forward(self.ffn.forward(x_ne.clone()));

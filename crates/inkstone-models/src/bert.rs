@@ -472,7 +472,8 @@ impl Block {
         let SelfAttention { query, key, value } = &self.attention.self_;
         let heads = |x: &Projection| heads_of(x.forward(x_ne.clone()), rows, config.num_attention_heads);
         let how = rows.both_ways(config.hidden_size / config.num_attention_heads);
-        let out_ne = attend(heads(query), (heads(key), heads(value)), &how, None);
+        let keys = pass.keys(n);
+        let out_ne = attend(heads(query), (heads(key), heads(value)), &how, keys);
         let attended_ne = self.attention.output.dense.forward(out_ne);
         let attended_ne = pass.observe(|| format!("layers.{n}.attention"), attended_ne);
         let x_ne = self.attention.output.LayerNorm.forward(x_ne + attended_ne);

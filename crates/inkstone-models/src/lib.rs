@@ -14,6 +14,7 @@ mod init;
 mod model;
 mod over;
 mod pass;
+mod prefix;
 mod recipe;
 mod registry;
 mod relative;

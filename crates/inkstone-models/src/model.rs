@@ -14,6 +14,7 @@ use crate::builder::Builder;
 use crate::chatglm;
 use crate::heads::{Head, body, last_tokens};
 use crate::pass::{Cache, NoObserver, Pass, Source, Store};
+use crate::prefix::{Prefix, Prefixed};
 use crate::registry::entry_of;
 use crate::score::{ScoreHead, is_scored, scored_class};
 use crate::virtual_tokens::{Before, Expanded};
@@ -28,8 +29,9 @@ pub struct Model {
     dimensions: Dimensions,
     kind: Kind,
     score: Option<ScoreHead>,
-    /// Tokens of learnt embeddings before every document.
+    /// Tokens of learnt embeddings, or of learnt keys and values, before every document.
     virtual_tokens: usize,
+    prefix: Option<Prefix>,
     head: Option<Head>,
 }
 
@@ -66,7 +68,16 @@ impl Model {
         let head = Head::build(config, (entry.kind, dimensions.width), &mut builder)?;
         let score =
             if is_scored(config, entry.kind) { Some(ScoreHead::build(dimensions.width, &mut builder)?) } else { None };
-        Ok(Self { network, config: config.clone(), dimensions, kind: entry.kind, score, virtual_tokens: 0, head })
+        Ok(Self {
+            network,
+            config: config.clone(),
+            dimensions,
+            kind: entry.kind,
+            score,
+            virtual_tokens: 0,
+            prefix: None,
+            head,
+        })
     }
 
     /// Reads a Hugging Face folder.
@@ -127,7 +138,15 @@ impl Model {
         Self { virtual_tokens: count, ..self }
     }
 
-    /// Tokens that it reads before every document, of learnt embeddings.
+    /// The same network whose attention finds `tokens` positions of learnt keys and values before every document:
+    /// `values[tokens, layers·2·g·d]` with g key heads of width d; for each block keys, then values. Not for encoder-decoders.
+    #[must_use]
+    pub fn with_prefix(self, values: Vec<f32>, tokens: usize, device: &Device) -> Self {
+        let prefix = Prefix::new(values, tokens, &self.dimensions, device);
+        Self { prefix: Some(prefix), virtual_tokens: tokens, ..self }
+    }
+
+    /// Tokens that it reads before every document, of learnt embeddings or of learnt keys and values.
     pub fn virtual_tokens(&self) -> usize {
         self.virtual_tokens
     }
@@ -136,6 +155,12 @@ impl Model {
     fn stream(&self, ids: &[u32], batch: usize, pass: &mut Pass<'_>) -> Tensor<2> {
         if self.virtual_tokens == 0 || pass.cache.as_ref().is_some_and(|cache| !cache.is_empty()) {
             return self.network.hidden(ids, batch, pass);
+        }
+        if let Some(prefix) = &self.prefix {
+            let mut store = Prefixed::new(prefix, (ids.len(), batch), pass);
+            let (segments, places) = (pass.segments, pass.places);
+            let mut inner = Pass { segments, places, store: Some(&mut store), ..Pass::new(&mut *pass.observer) };
+            return self.network.hidden(ids, 1, &mut inner);
         }
         let before = Before { count: self.virtual_tokens, first: self.dimensions.vocabulary };
         let all = Expanded::new(ids, batch, before, pass);
@@ -350,7 +375,11 @@ impl Model {
     /// An empty cache with room for `capacity` positions.
     pub fn cache(&self, capacity: usize) -> Cache {
         let Dimensions { layers, key_heads, head_width, .. } = self.dimensions;
-        Cache::new(layers, key_heads * head_width, capacity + self.virtual_tokens)
+        let mut cache = Cache::new(layers, key_heads * head_width, capacity + self.virtual_tokens);
+        if let Some(prefix) = &self.prefix {
+            prefix.fill(&mut cache, layers);
+        }
+        cache
     }
 
     /// The same weights without a graph, for evaluation.
@@ -358,7 +387,7 @@ impl Model {
     pub fn valid(&self) -> Self {
         let valid = self.with(self.network.valid());
         let (score, head) = (self.score.as_ref().map(Module::valid), self.head.as_ref().map(Module::valid));
-        Self { score, head, ..valid }
+        Self { score, head, prefix: self.prefix.as_ref().map(Module::valid), ..valid }
     }
 
     /// Shows every parameter by its Hugging Face name with shape and values, in a fixed order.
@@ -369,6 +398,9 @@ impl Model {
         }
         if let Some(head) = &self.head {
             inkstone_nn::visit_parameters(head, visit);
+        }
+        if let Some(prefix) = &self.prefix {
+            inkstone_nn::visit_parameters(prefix, visit);
         }
     }
 
@@ -381,6 +413,9 @@ impl Model {
         if let Some(head) = &self.head {
             inkstone_nn::visit_gradients(head, gradients, visit);
         }
+        if let Some(prefix) = &self.prefix {
+            inkstone_nn::visit_gradients(prefix, gradients, visit);
+        }
     }
 
     /// Changes every parameter in place, in the same order.
@@ -388,7 +423,9 @@ impl Model {
     pub fn update_parameters(self, update: Update<'_>) -> Self {
         let network = self.network.update_parameters(update);
         let score = self.score.map(|score| inkstone_nn::update_parameters(score, update));
-        Self { network, score, head: self.head.map(|head| inkstone_nn::update_parameters(head, update)), ..self }
+        let head = self.head.map(|head| inkstone_nn::update_parameters(head, update));
+        let prefix = self.prefix.map(|prefix| inkstone_nn::update_parameters(prefix, update));
+        Self { network, score, prefix, head, ..self }
     }
 
     /// Trains the parameters whose names `keep` accepts, and no others: they get no gradient.
@@ -406,6 +443,9 @@ impl Model {
         if let Some(head) = &self.head {
             inkstone_nn::visit_trainable(head, visit);
         }
+        if let Some(prefix) = &self.prefix {
+            inkstone_nn::visit_trainable(prefix, visit);
+        }
     }
 
     /// Changes those parameters in place that are trained, in the same order.
@@ -413,7 +453,9 @@ impl Model {
     pub fn update_trainable(self, update: Update<'_>) -> Self {
         let network = self.network.update_trainable(update);
         let score = self.score.map(|score| inkstone_nn::update_trainable(score, update));
-        Self { network, score, head: self.head.map(|head| inkstone_nn::update_trainable(head, update)), ..self }
+        let head = self.head.map(|head| inkstone_nn::update_trainable(head, update));
+        let prefix = self.prefix.map(|prefix| inkstone_nn::update_trainable(prefix, update));
+        Self { network, score, prefix, head, ..self }
     }
 
     /// The model's `config.json`.
@@ -459,6 +501,7 @@ impl Model {
             kind: self.kind,
             score: self.score.clone(),
             virtual_tokens: self.virtual_tokens,
+            prefix: self.prefix.clone(),
             head: self.head.clone(),
         }
     }

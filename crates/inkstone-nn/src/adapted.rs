@@ -10,6 +10,7 @@ use burn::tensor::{Device, FloatDType, Tensor, TensorData};
 
 use crate::layers::parameter;
 use crate::ops;
+use crate::parameters::with_values;
 use crate::projection::Projection;
 
 /// A projection and what changes its result. The parameters of the projection keep their names; those of the change stand
@@ -43,6 +44,43 @@ pub struct LowRank {
     lora_magnitude_vector: Option<Param<Tensor<1>>>,
     #[module(skip)]
     scaling: f64,
+    #[module(skip)]
+    dropout: Option<Dropout>,
+}
+
+/// What a change does not see of its inputs while it is trained: each number with the same chance (arXiv:1207.0580); the others are
+/// made larger by as much, so that their sum is what it was.
+///
+/// Which ones is a function of `seed`, of the place, and of the inputs' first column: so every batch has its own, and a run that was
+/// killed has the same again.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Dropout {
+    /// The share that is not seen, below 1.
+    pub share: f64,
+    /// What the draws begin with.
+    pub seed: u64,
+}
+
+impl Dropout {
+    /// `x[n, i]` with zeros.
+    fn forward(self, x_ni: Tensor<2>) -> Tensor<2> {
+        let ([n, i], device) = (x_ni.dims(), x_ni.device());
+        let mut seed = self.seed;
+        let first_n1 = x_ni.clone().detach().slice([0..n, 0..1]).cast(FloatDType::F32);
+        with_values(first_n1, |first| first.iter().for_each(|x| seed = mixed(seed ^ u64::from(x.to_bits()))));
+        let (limit, kept) = ((self.share * 2.0_f64.powi(64)) as u64, (1.0 / (1.0 - self.share)) as f32);
+        let factor = |at: usize| if mixed(seed.wrapping_add(at as u64)) < limit { 0.0 } else { kept };
+        let factors: Vec<f32> = (0..n * i).map(factor).collect();
+        x_ni.cast(FloatDType::F32) * Tensor::from_data(TensorData::new(factors, [n, i]), &device)
+    }
+}
+
+/// Bits that look drawn (`SplitMix64`, doi:10.1145/2714064.2660195).
+fn mixed(x: u64) -> u64 {
+    let x = x.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    x ^ (x >> 31)
 }
 
 /// A matrix under a name of its own.
@@ -172,12 +210,22 @@ impl LowRank {
             lora_B: Matrix { weight: parameter(b, [outputs, rank], device) },
             lora_magnitude_vector: magnitude.map(|magnitude| parameter(magnitude, [outputs], device)),
             scaling,
+            dropout: None,
         }
+    }
+
+    /// The same change that does not see all of its inputs while it is trained.
+    #[must_use]
+    pub fn with_dropout(self, dropout: Dropout) -> Self {
+        Self { dropout: (dropout.share > 0.0).then_some(dropout), ..self }
     }
 
     fn forward(&self, base: &Projection, x_ni: Tensor<2>) -> Tensor<2> {
         let precision = base.precision();
-        let low_nr = ops::linear(x_ni.clone(), self.lora_A.weight.val(), precision) * self.scaling;
+        // A model that is not trained has no gradients.
+        let dropout = self.dropout.filter(|_| self.lora_A.weight.is_require_grad());
+        let seen_ni = dropout.map_or_else(|| x_ni.clone(), |dropout| dropout.forward(x_ni.clone()));
+        let low_nr = ops::linear(seen_ni, self.lora_A.weight.val(), precision) * self.scaling;
         let change_no = ops::linear(low_nr, self.lora_B.weight.val(), precision);
         let y_no = ops::add(base.product(x_ni), change_no);
         let y_no = match &self.lora_magnitude_vector {
@@ -234,5 +282,53 @@ impl Adapted {
             Change::Bottleneck(change) => change.forward(&self.base, x_ni),
             Change::Directions(change) => change.forward(&self.base, x_ni),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Tensor, TensorData};
+    use inkstone_kernels::Precision;
+
+    use super::{Dropout, LowRank, LowRankWeights};
+    use crate::{Change, Projection, ProjectionWeights, device, training_device};
+
+    const SHARE: f64 = 0.25;
+
+    fn inputs(first: f32) -> Tensor<2> {
+        let values: Vec<f32> = (0..64 * 32).map(|at| if at == 0 { first } else { 1.0 }).collect();
+        Tensor::from_data(TensorData::new(values, [64, 32]), &device())
+    }
+
+    fn seen(seed: u64, first: f32) -> Vec<f32> {
+        Dropout { share: SHARE, seed }.forward(inputs(first)).into_data().try_to_vec::<f32>().expect("f32")
+    }
+
+    #[test]
+    fn a_share_is_not_seen_which_depends_on_seed_and_batch_alone() {
+        let one = seen(1, 1.0);
+        let zeros = one.iter().filter(|&&x| x == 0.0).count() as f64 / one.len() as f64;
+        assert!((zeros - SHARE).abs() < 0.04, "{zeros}");
+        let mean = one.iter().sum::<f32>() / one.len() as f32;
+        assert!((mean - 1.0).abs() < 0.06 && one.iter().all(|&x| x == 0.0 || (x - 4.0 / 3.0).abs() < 1e-6), "{mean}");
+        assert_eq!(one, seen(1, 1.0));
+        assert_ne!(one, seen(2, 1.0));
+        assert_ne!(one[32..], seen(1, 1.5)[32..]);
+    }
+
+    #[test]
+    fn a_model_that_is_not_trained_sees_everything() {
+        let projection = |share: f64, device: &burn::tensor::Device| {
+            let weights = ProjectionWeights { weight: vec![0.5; 32], bias: None, outputs: 1, inputs: 32 };
+            let low = LowRankWeights { a: vec![1.0; 32], b: vec![1.0], magnitude: None, rank: 1, scaling: 1.0 };
+            let change = LowRank::new(low, [1, 32], device).with_dropout(Dropout { share, seed: 5 });
+            Projection::dense(weights, Precision::F32, device).adapted(Change::LowRank(change))
+        };
+        let result = |share: f64, device: &burn::tensor::Device| {
+            let x = Tensor::from_data(TensorData::new(vec![1.0_f32; 8 * 32], [8, 32]), device);
+            projection(share, device).forward(x).into_data().try_to_vec::<f32>().expect("f32")
+        };
+        assert_eq!(result(SHARE, &device()), result(0.0, &device()));
+        assert_ne!(result(SHARE, &training_device()), result(0.0, &training_device()));
     }
 }

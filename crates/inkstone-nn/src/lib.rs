@@ -15,17 +15,19 @@ mod parameters;
 mod projection;
 
 pub use activation::Activation;
-pub use adapted::{Adapted, Bottleneck, BottleneckWeights, Change, Directions, LowRank, LowRankWeights, Scaled};
+pub use adapted::{
+    Adapted, Bottleneck, BottleneckWeights, Change, Directions, Dropout, LowRank, LowRankWeights, Scaled,
+};
 pub use boxed::Boxed;
 pub use burn::tensor::{Device, Gradients, Tensor, TensorData};
 pub use inkstone_kernels::quantised::{BlockFormat, Packed};
-pub use inkstone_kernels::{Gelu, Precision};
+pub use inkstone_kernels::{FrozenFormat, FrozenWeight, Gelu, Precision};
 pub use layers::{Blocks, Embedding, LayerNorm, QuantisedTable, RmsNorm, Table, parameter};
 pub use moments::Moments;
 pub use parameters::{
     Gradient, train_only, update_parameters, update_trainable, visit_gradients, visit_parameters, visit_trainable,
 };
-pub use projection::{Conv1d, Dense, Projection, ProjectionWeights, Quantised, Watched};
+pub use projection::{Conv1d, Dense, Frozen, Projection, ProjectionWeights, Quantised, Watched};
 
 /// The CPU, without a graph: for inference.
 pub fn device() -> Device {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
-use inkstone_kernels::Precision;
 use inkstone_kernels::quantised::Packed;
+use inkstone_kernels::{FrozenFormat, FrozenWeight, Precision};
 
 use crate::activation::Activation;
 use crate::adapted::{Adapted, Change};
@@ -27,6 +27,8 @@ pub enum Projection {
     Adapted(Boxed<Adapted>),
     /// A frozen weight in blocks of few bits.
     Quantised(Quantised),
+    /// A frozen weight in few bits, with a graph for what goes through it.
+    Frozen(Frozen),
     /// A projection whose inputs are summed up.
     Watched(Watched),
 }
@@ -76,6 +78,18 @@ pub struct Quantised {
     bias: Option<Param<Tensor<1>>>,
 }
 
+/// `y = x Wᵀ + b` with a weight in few bits that is not trained, while what stands around it is (`QLoRA`, arXiv:2305.14314).
+#[derive(Module, Debug)]
+pub struct Frozen {
+    /// `[outputs, inputs]`.
+    #[module(skip)]
+    weight: Arc<FrozenWeight>,
+    /// `[outputs]`.
+    bias: Option<Param<Tensor<1>>>,
+    #[module(skip)]
+    precision: Bits,
+}
+
 /// A projection that notes what goes into it, for those who want to change its weight without changing what it does. Its parameters are out of
 /// sight.
 #[derive(Module, Debug)]
@@ -118,6 +132,14 @@ impl Projection {
         Self::Quantised(Quantised { weight: Arc::new(weight), bias })
     }
 
+    /// A projection with the nearest weight to `[outputs, inputs]` that `format` has.
+    pub fn frozen(weights: ProjectionWeights, format: FrozenFormat, precision: Precision, device: &Device) -> Self {
+        let ProjectionWeights { weight, bias, outputs, inputs } = weights;
+        let bias = bias.map(|bias| parameter(bias, [outputs], device));
+        let weight = Arc::new(FrozenWeight::new(&weight, [outputs, inputs], format));
+        Self::Frozen(Frozen { weight, bias, precision: Bits(precision) })
+    }
+
     /// The same projection, its inputs added to `moments`.
     #[must_use]
     pub fn watched(self, moments: Arc<Moments>) -> Self {
@@ -131,6 +153,7 @@ impl Projection {
             Self::Conv1d(conv) => conv.precision.0,
             Self::Adapted(adapted) => adapted.base().precision(),
             Self::Quantised(_) => Precision::F32,
+            Self::Frozen(frozen) => frozen.precision.0,
             Self::Watched(watched) => watched.projection.precision(),
         }
     }
@@ -194,6 +217,7 @@ impl Projection {
             Self::Conv1d(conv) => ops::conv1d(x, conv.weight.val(), conv.precision.0),
             Self::Adapted(adapted) => adapted.base().product(x),
             Self::Quantised(quantised) => ops::quantised_linear(x, &quantised.weight),
+            Self::Frozen(frozen) => ops::frozen_linear(x, &frozen.weight, frozen.precision.0),
             Self::Watched(watched) => {
                 with_values(x.clone(), |x| watched.moments.add(x));
                 watched.projection.product(x)
@@ -208,6 +232,7 @@ impl Projection {
             Self::Conv1d(conv) => &conv.bias,
             Self::Adapted(adapted) => return adapted.base().add_bias(y),
             Self::Quantised(quantised) => &quantised.bias,
+            Self::Frozen(frozen) => &frozen.bias,
             Self::Watched(watched) => return watched.projection.add_bias(y),
         };
         match bias {
@@ -226,6 +251,12 @@ impl Projection {
                 TensorData::new(quantised.weight.values(), quantised.weight.shape()),
                 &crate::device(),
             ),
+            Self::Frozen(frozen) => {
+                let [outputs, inputs] = frozen.weight.shape();
+                let mut values = vec![0.0; outputs * inputs];
+                frozen.weight.dequantise(&mut values);
+                Tensor::from_data(TensorData::new(values, [outputs, inputs]), &crate::device())
+            }
             Self::Watched(watched) => watched.projection.weight(),
         }
     }

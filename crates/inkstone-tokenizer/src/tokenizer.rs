@@ -214,6 +214,14 @@ impl Tokenizer {
     /// As [`encode_chat`](Self::encode_chat); if no turn is the assistant's, or the template does not
     /// tell where one begins and ends.
     pub fn encode_training(&self, messages: &[Message]) -> Result<(Vec<u32>, Vec<bool>)> {
-        self.encode_masked(messages)
+        self.encode_masked(messages, 0)
+    }
+
+    /// [`encode_training`](Self::encode_training) without the first `bytes` of the last answer among what is learnt.
+    ///
+    /// # Errors
+    /// As there; if the template does not write the answer as it is.
+    pub fn encode_training_behind(&self, messages: &[Message], bytes: usize) -> Result<(Vec<u32>, Vec<bool>)> {
+        self.encode_masked(messages, bytes)
     }
 }

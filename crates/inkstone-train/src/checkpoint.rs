@@ -130,12 +130,8 @@ impl Checkpoints {
 
     fn load(&self, step: u64, model: Model, optimizer: &mut Optimizer) -> Result<(Model, u64), TrainError> {
         let folder = self.folder.join(format!("step-{step:07}"));
-        let weights = open(&folder.join(WEIGHTS))?;
+        let model = read_weights(&folder.join(WEIGHTS), model)?;
         let mut problem = None;
-        let model = model.update_trainable(&mut |name, _shape, values| match tensor(&weights, name, values.len()) {
-            Ok(saved) => values.copy_from_slice(&saved),
-            Err(what) => problem = Some(broken(&folder.join(WEIGHTS), what)),
-        });
         let moments = open(&folder.join(MOMENTS))?;
         let restored = optimizer.restore(step, |slot| {
             let moment = |which: u8| tensor(&moments, &format!("{}.moment{which}", slot.name), slot.moment1.len());
@@ -151,7 +147,19 @@ impl Checkpoints {
     }
 }
 
-fn write_weights(path: &Path, model: &Model) -> Result<(), TrainError> {
+/// Puts the trained weights of a file into `model`.
+pub(crate) fn read_weights(path: &Path, model: Model) -> Result<Model, TrainError> {
+    let weights = open(path)?;
+    let mut problem = None;
+    let model = model.update_trainable(&mut |name, _shape, values| match tensor(&weights, name, values.len()) {
+        Ok(saved) => values.copy_from_slice(&saved),
+        Err(what) => problem = Some(broken(path, what)),
+    });
+    problem.map_or(Ok(model), Err)
+}
+
+/// Writes the trained weights of `model` into a file.
+pub(crate) fn write_weights(path: &Path, model: &Model) -> Result<(), TrainError> {
     let mut layout = Vec::new();
     model.visit_trainable(&mut |name, shape, _| layout.push(TensorLayout::f32(name, shape)));
     let mut writer = TensorWriter::create(path, &layout, &[]).map_err(|error| broken(path, error))?;

@@ -14,6 +14,8 @@ mod span;
 pub mod table;
 mod words;
 
+use std::ops::ControlFlow;
+
 use inkstone_corpus::chat::{Message, Role};
 use inkstone_corpus::loader::{Batch, Loader};
 use inkstone_models::{Loss, Model};
@@ -25,6 +27,16 @@ use crate::TrainError;
 pub trait Objective<B = Batch>: Send + Sync {
     /// The loss of one batch; its `mean` carries the graph of the backward pass.
     fn loss(&self, model: &Model, batch: &B) -> Result<Loss, TrainError>;
+
+    /// Comes before each step, with the number of its first batch. Breaks where nothing more is to be learnt: training ends then.
+    fn begin(&self, _model: &Model, _batch: u64) -> Result<ControlFlow<()>, TrainError> {
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// What is kept of the model that the steps before the batch `_batch` made.
+    fn end(&self, model: Model, _batch: u64) -> Result<Model, TrainError> {
+        Ok(model)
+    }
 
     /// What else there is to know about a batch once its loss is known, by the tags that TensorBoard shows.
     fn metrics(&self) -> Vec<(&'static str, f64)> {

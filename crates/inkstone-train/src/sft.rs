@@ -25,10 +25,18 @@ training_stage_config! {
         base: String,
         /// The `chat` stage with the conversations.
         chat: String,
+        /// Whether the rationale of an answer that has one is learnt, too, or only what comes of it. Default true.
+        #[serde(default = "crate::config::yes", skip_serializing_if = "is_yes")]
+        loss_on_rationale: bool,
         /// Trains an adapter or a part of the weights instead of all. Default: all.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         peft: Option<crate::peft::PeftTable>,
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_yes(value: &bool) -> bool {
+    *value
 }
 
 /// The `sft` stage (supervised fine-tuning, arXiv:2203.02155, section 3.4).
@@ -54,7 +62,11 @@ impl Stage for SftStage {
     }
 
     fn implicit(config: &SftConfig) -> Vec<ImplicitStage> {
-        let tokens = serde_json::json!({"corpus": config.chat, "tokenizer": config.base, "context": config.context});
+        let mut tokens =
+            serde_json::json!({"corpus": config.chat, "tokenizer": config.base, "context": config.context});
+        if !config.loss_on_rationale {
+            tokens["loss_on_rationale"] = false.into();
+        }
         vec![ImplicitStage { suffix: "tokens", kind: "tokens", config: tokens }]
     }
 

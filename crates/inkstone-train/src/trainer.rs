@@ -57,7 +57,7 @@ pub fn train<D: Batches>(
     let mut log = RunLog::resume(&run.context.state().join("logs"), step)?;
     let bar = run.context.progress.task("training", Some(steps * config.tokens_per_step()), "tokens");
 
-    while step < steps {
+    while step < steps && run.objective.begin(&model, step * config.accumulate as u64)?.is_continue() {
         // 1) The gradient of one batch, summed over `accumulate` parts of it.
         let (started, span) = (std::time::Instant::now(), profile::mark(crate::STEP));
         let loss = gradient(&model, loader, &mut optimizer, (run, step))?;
@@ -100,7 +100,8 @@ pub fn train<D: Batches>(
         }
     }
     drop(bar);
-    finish(model, run, (log, steps), validation)
+    let model = run.objective.end(model, step * config.accumulate as u64)?;
+    finish(model, run, (log, step), validation)
 }
 
 /// The last validation and samples, and the logs for others to see.

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use crate::document::{DocumentId, Split, read_lines_of};
 use crate::error::CorpusError;
 
-pub use parse::{BadRecord, parse_record};
+pub use parse::{BadRecord, RATIONALE, parse_record};
 pub use stage::{ChatConfig, ChatStage};
 
 /// Who speaks.

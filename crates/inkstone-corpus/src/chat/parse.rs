@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{Message, Role};
+use crate::pipeline::Body;
 use crate::text::{keys_of, kind_of};
 
 /// Why a record is not a conversation to learn from.
@@ -68,10 +69,37 @@ pub enum BadRecord {
 pub fn parse_record(value: &Value) -> Result<Vec<Message>, BadRecord> {
     let object = value.as_object().ok_or_else(|| wrong("record", "an object", value))?;
     let mut messages = messages_of(object)?;
+    add_rationale(object, &mut messages)?;
     let last = messages.iter().rposition(|message| message.role == Role::Assistant);
     messages.truncate(last.ok_or(BadRecord::NoAssistant)? + 1);
     check(&messages)?;
     Ok(messages)
+}
+
+/// What a conversation's `meta` calls the bytes of its last answer that are the way to the result.
+pub const RATIONALE: &str = "rationale_bytes";
+
+/// What stands between the way and the result in `GSM8K`'s answers.
+const RESULT: &str = "\n#### ";
+
+/// Puts a `rationale` before the last answer.
+fn add_rationale(object: &Map<String, Value>, messages: &mut [Message]) -> Result<(), BadRecord> {
+    let Some(value) = object.get("rationale").filter(|value| !value.is_null()) else { return Ok(()) };
+    let rationale = text(value, "rationale")?;
+    if let Some(last) = messages.last_mut().filter(|last| last.role == Role::Assistant && !rationale.trim().is_empty())
+    {
+        last.content = format!("{}\n{}", rationale.trim(), last.content);
+    }
+    Ok(())
+}
+
+/// How many bytes of the last answer are the way to its result (chain of thought, arXiv:2201.11903): a `rationale`, or what stands before
+/// `GSM8K`'s mark.
+pub(crate) fn rationale_bytes(record: &Value, body: &Body) -> Option<usize> {
+    let Body::Messages(messages) = body else { return None };
+    let answer = &messages.last()?.content;
+    let given = record.get("rationale").and_then(Value::as_str).map(|rationale| rationale.trim().len() + 1);
+    given.filter(|&bytes| bytes > 1 && bytes < answer.len()).or_else(|| answer.rfind(RESULT).map(|at| at + 1))
 }
 
 fn messages_of(object: &Map<String, Value>) -> Result<Vec<Message>, BadRecord> {
@@ -81,7 +109,14 @@ fn messages_of(object: &Map<String, Value>) -> Result<Vec<Message>, BadRecord> {
             return conversation(object, key);
         }
     }
-    let pairs = [("prompt", "completion"), ("prompt", "response"), ("question", "answer")];
+    let pairs = [
+        ("prompt", "completion"),
+        ("prompt", "response"),
+        ("question", "answer"),
+        ("instruction", "code"),
+        ("prompt", "code"),
+        ("prompt", "canonical_solution"),
+    ];
     if has("instruction") && (has("output") || has("response")) {
         return alpaca(object);
     }

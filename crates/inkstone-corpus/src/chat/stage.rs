@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::parse::parse_record;
 use crate::pipeline::{Body, SplitKind};
 use crate::read::Format;
+use crate::read::source::expand;
 use crate::records::Records;
 use crate::settings::{Origin, hundred, one, one_in_twenty, yes};
 
@@ -29,6 +30,16 @@ pub struct ChatConfig {
     /// How they are written; by default told from each extension.
     #[serde(default)]
     pub format: Format,
+    /// How often the training split has a conversation, by patterns of names of files (`"alpaca*.json" = 2.5`: every one of theirs
+    /// twice, and every other a third time; less than 1: a part of them). Default: once.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub weights: BTreeMap<String, f64>,
+    /// A `world` or `arithmetic` stage whose judged questions must not be in the conversations: those with one of them are left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub apart_from: Option<String>,
+    /// Evaluation sets: conversations that have 13 words in a row of any text in them, or all of a shorter one as a turn, are left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub apart_from_paths: Vec<String>,
     /// Whether of equal conversations only the first stays; true.
     #[serde(default = "yes")]
     pub deduplicate: bool,
@@ -58,11 +69,20 @@ impl Stage for ChatStage {
     }
 
     fn inputs(config: &ChatConfig) -> Vec<Input> {
-        config.records().origin.inputs()
+        let apart = config.apart_from.iter();
+        let mut inputs = config.records().origin.inputs();
+        inputs.extend(apart.map(|stage| Input {
+            field: "apart_from",
+            stage: stage.clone(),
+            kinds: &["world", "arithmetic"],
+        }));
+        inputs
     }
 
     fn sources(config: &ChatConfig, base: &Path) -> Result<Vec<PathBuf>, StageError> {
-        config.records().files(base)
+        let mut files = config.records().files(base)?;
+        files.extend(expand(&config.apart_from_paths, base, Format::Auto)?);
+        Ok(files)
     }
 
     fn estimate(config: &ChatConfig, inputs: &BTreeMap<String, Forecast>, _machine: &Machine) -> Estimate {
@@ -91,6 +111,8 @@ impl ChatConfig {
             split: self.split,
             min_characters: self.min_characters,
             max_bad_records: self.max_bad_records,
+            apart_from: (&self.apart_from_paths, self.apart_from.is_some()),
+            weights: Some(&self.weights),
         }
     }
 }

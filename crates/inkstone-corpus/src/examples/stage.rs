@@ -111,6 +111,8 @@ impl ExamplesConfig {
             split: self.split,
             min_characters: self.min_characters,
             max_bad_records: self.max_bad_records,
+            apart_from: (&[], false),
+            weights: None,
         }
     }
 }

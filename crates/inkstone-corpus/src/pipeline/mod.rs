@@ -14,6 +14,7 @@ use crate::chat::Message;
 use crate::document::first_128_bits;
 use crate::error::CorpusError;
 use crate::examples::{Answer, Task};
+use crate::overlap::Overlap;
 use crate::preferences::Answers;
 use crate::read::source::Source;
 use crate::read::{Content, Unit};
@@ -29,6 +30,10 @@ pub(crate) struct Job<'a> {
     pub(crate) columns: Option<Vec<String>>,
     /// Makes the parts of a document from a record, or says what is wrong with it.
     pub(crate) prepare: &'a Prepare<'a>,
+    /// What must not be read: documents that say any of it are left out.
+    pub(crate) apart_from: Option<Overlap>,
+    /// How often the training split has a document of each source; once where it is not said.
+    pub(crate) weights: Vec<f64>,
 }
 
 /// Appends the parts of a record's document.
@@ -47,7 +52,7 @@ pub(crate) struct Settings {
 }
 
 /// What a document says.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Body {
     Text(String),
     Messages(Vec<Message>),
@@ -56,7 +61,7 @@ pub(crate) enum Body {
 }
 
 /// A document, or one part of a long one, before it has a name.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Part {
     pub(crate) body: Body,
     pub(crate) meta: Map<String, Value>,
@@ -70,7 +75,7 @@ pub(crate) struct Size {
 }
 
 impl Body {
-    fn texts(&self) -> Vec<&str> {
+    pub(super) fn texts(&self) -> Vec<&str> {
         fn said(messages: &[Message]) -> Vec<&str> {
             messages.iter().map(|message| message.content.as_str()).collect()
         }

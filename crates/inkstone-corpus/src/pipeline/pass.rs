@@ -29,6 +29,8 @@ pub(crate) struct Draft<'a> {
 pub(crate) struct Findings {
     pub(crate) bad: BadLog,
     pub(crate) short: u64,
+    /// Those that say what must not be read.
+    pub(crate) overlapping: u64,
     /// Drafts that are long enough.
     pub(crate) drafts: u64,
     pub(crate) kept: Kept,
@@ -48,11 +50,12 @@ pub(crate) fn survey(job: &Job<'_>) -> Result<Findings, CorpusError> {
     })?;
     refuse_nothing(job, &bad, counts)?;
     let kept = duplicates.finish(counts.drafts)?;
-    Ok(Findings { bad, short: counts.short, drafts: counts.drafts, kept, range })
+    let Counts { drafts, short, overlapping } = counts;
+    Ok(Findings { bad, short, overlapping, drafts, kept, range })
 }
 
 fn refuse_nothing(job: &Job<'_>, bad: &BadLog, counts: Counts) -> Result<(), CorpusError> {
-    match (counts.drafts, counts.short + bad.count()) {
+    match (counts.drafts, counts.short + counts.overlapping + bad.count()) {
         (0, 0) => Err(CorpusError::Empty { sources: job.sources.len(), bytes: job.source_bytes() }),
         (0, _) => Err(CorpusError::AllDropped { short: counts.short, bad: bad.count() }),
         _ => Ok(()),
@@ -64,6 +67,7 @@ fn refuse_nothing(job: &Job<'_>, bad: &BadLog, counts: Counts) -> Result<(), Cor
 pub(crate) struct Counts {
     pub(crate) drafts: u64,
     pub(crate) short: u64,
+    pub(crate) overlapping: u64,
 }
 
 /// Hands every draft that is long enough to `take`, in the order of the sources.
@@ -141,6 +145,15 @@ impl Walker<'_, '_> {
         for (part, content) in (0..).zip(parts.drain(..)) {
             if is_short(&content.body, self.job.settings.min_characters) {
                 self.counts.short += 1;
+                continue;
+            }
+            if self
+                .job
+                .apart_from
+                .as_ref()
+                .is_some_and(|apart| content.body.texts().iter().any(|text| apart.contains(text)))
+            {
+                self.counts.overlapping += 1;
                 continue;
             }
             let id = DocumentId::new(&self.source.name, place.record, part);

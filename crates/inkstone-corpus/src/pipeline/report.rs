@@ -51,6 +51,8 @@ struct Report<'a> {
     validation: Total,
     /// Records below `min_characters`.
     short: u64,
+    /// Records with something of what must not be read.
+    overlapping: u64,
     duplicates: u64,
     /// The first of them; the document that stays is the first with that text.
     duplicates_listed: &'a [Dropped],
@@ -71,6 +73,7 @@ pub(crate) fn write(job: &Job<'_>, findings: &Findings, totals: &Totals) -> Resu
         train: totals.train,
         validation: totals.validation,
         short: findings.short,
+        overlapping: findings.overlapping,
         duplicates: findings.kept.duplicates(),
         duplicates_listed: &totals.duplicates,
         bad_records: &findings.bad.records,

@@ -11,6 +11,7 @@ use crate::chat::Conversation;
 use crate::document::{Document, LineWriter, Split};
 use crate::error::CorpusError;
 use crate::examples::Example;
+use crate::mix::finalise;
 use crate::preferences::Preference;
 use crate::read::source::Source;
 
@@ -79,6 +80,7 @@ impl Totals {
             ("validation_characters", validation.characters),
             ("duplicates", findings.kept.duplicates()),
             ("short", findings.short),
+            ("overlapping", findings.overlapping),
             ("bad_records", findings.bad.count()),
         ];
         numbers.into_iter().map(|(name, number)| (name.to_owned(), Value::from(number))).collect()
@@ -98,8 +100,17 @@ pub(crate) fn write(job: &Job<'_>, findings: &Findings) -> Result<Totals, Corpus
         }
         let split = splitter.split(draft.content.body.side(), position);
         position += 1;
-        totals.of(split).add(draft.content.body.size());
-        write_one(draft, if split == Split::Train { &mut train } else { &mut validation })
+        if split == Split::Validation {
+            totals.of(split).add(draft.content.body.size());
+            return write_one(draft, &mut validation);
+        }
+        for copy in 0..copies(job, &draft) {
+            totals.of(split).add(draft.content.body.size());
+            // What is there more than once has more than one name.
+            let id = crate::DocumentId(draft.id.0.wrapping_add(u128::from(copy)));
+            write_one(Draft { id, content: draft.content.clone(), ..draft }, &mut train)?;
+        }
+        Ok(())
     })?;
     if counts.drafts != findings.drafts {
         return Err(changed(&job.sources));
@@ -107,6 +118,14 @@ pub(crate) fn write(job: &Job<'_>, findings: &Findings) -> Result<Totals, Corpus
     train.finish()?;
     validation.finish()?;
     Ok(totals)
+}
+
+/// How often the training split has a document: the whole part of its source's weight, and once more with the chance of the rest.
+fn copies(job: &Job<'_>, draft: &Draft<'_>) -> u64 {
+    let at = job.sources.iter().position(|source| std::ptr::eq(source, draft.source));
+    let weight = at.and_then(|at| job.weights.get(at)).copied().unwrap_or(1.0);
+    let drawn = finalise(finalise(job.context.seed) ^ draft.id.0 as u64) % 1_000_000;
+    weight as u64 + u64::from((drawn as f64) < weight.fract() * 1e6)
 }
 
 fn writers(job: &Job<'_>) -> Result<[LineWriter; 2], CorpusError> {

@@ -82,6 +82,8 @@ impl PreferencesConfig {
             split: self.split,
             min_characters: self.min_characters,
             max_bad_records: self.max_bad_records,
+            apart_from: (&[], false),
+            weights: None,
         }
     }
 }

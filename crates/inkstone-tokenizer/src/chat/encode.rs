@@ -74,15 +74,18 @@ impl Tokenizer {
         Ok(placed.into_iter().map(|(id, _)| id).collect())
     }
 
-    pub(crate) fn encode_masked(&self, messages: &[Message]) -> Result<(Vec<u32>, Vec<bool>)> {
+    pub(crate) fn encode_masked(&self, messages: &[Message], behind: usize) -> Result<(Vec<u32>, Vec<bool>)> {
         if !messages.iter().any(|m| m.role == Role::Assistant) {
             return Err(TokenizerError::NoAssistantTurn);
         }
         let (rendered, guard) = self.render(messages, false, Clock::Training)?;
-        let spans =
+        let mut spans =
             if self.chat()?.is_marked() { rendered.spans.clone() } else { self.spans_by_prefix(messages, &rendered)? };
-        if spans.is_empty() {
-            return Err(self.no_mask());
+        let Some(last) = spans.last_mut() else { return Err(self.no_mask()) };
+        if let Some(passed) = messages.last().and_then(|message| message.content.get(..behind)).filter(|_| behind > 0) {
+            let at =
+                rendered.text.get(last.clone()).and_then(|said| said.find(passed)).ok_or_else(|| self.no_mask())?;
+            last.start += at + behind;
         }
         let placed = self.place(&rendered, &guard)?;
         Ok(placed.into_iter().map(|(id, range)| (id, is_within(&range, &spans))).unzip())

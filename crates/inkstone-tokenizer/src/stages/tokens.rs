@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use inkstone_corpus::chat::{Conversation, Message, Role, read_conversations};
+use inkstone_corpus::chat::{Conversation, Message, RATIONALE, Role, read_conversations};
 use inkstone_corpus::shards::{ShardOptions, ShardSummary, ShardWriter};
 use inkstone_corpus::{CorpusError, Document, DocumentId, Split, read_documents};
 use inkstone_recipe::{Context, Estimate, Forecast, Input, Machine, Metrics, Stage, StageError};
@@ -32,10 +32,18 @@ pub struct TokensConfig {
     /// For conversations: longer ones lose turns from their end, down to the first answer. Tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context: Option<usize>,
+    /// For conversations whose last answer has a rationale: whether that is learnt, too, or only what comes of it; true.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub loss_on_rationale: bool,
 }
 
 fn yes() -> bool {
     true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_yes(value: &bool) -> bool {
+    *value
 }
 
 /// Bytes of text that are encoded at once.
@@ -79,7 +87,7 @@ impl Stage for TokensStage {
         let tokenizer = Tokenizer::load(&context.input("tokenizer").folder)?;
         let job = Job { end: end_token(config, &tokenizer)?, tokenizer: &tokenizer, config, context };
         let mut metrics = Metrics::new();
-        let mut cut = 0;
+        let (mut cut, mut lengths) = (0, Vec::new());
         for split in Split::ALL {
             let totals = if is_chat {
                 let conversations = read_conversations(&corpus.folder, split)?;
@@ -89,9 +97,11 @@ impl Stage for TokensStage {
             };
             cut += totals.cut;
             add_metrics(&mut metrics, split, &totals);
+            lengths.extend(totals.lengths);
         }
         if is_chat {
             metrics.insert("cut_conversations".to_owned(), json!(cut));
+            add_lengths(&mut metrics, lengths);
         }
         Ok(metrics)
     }
@@ -112,6 +122,11 @@ trait Item: Send + Sync {
     fn id(&self) -> DocumentId;
     fn bytes(&self) -> usize;
     fn encode(&self, job: &Job<'_>) -> Result<Encoded>;
+
+    /// How a message names it.
+    fn place(&self) -> String {
+        format!("document {}", self.id())
+    }
 }
 
 /// An item's tokens.
@@ -150,8 +165,16 @@ impl Item for Conversation {
         self.messages.iter().map(|message| message.content.len()).sum()
     }
 
+    fn place(&self) -> String {
+        let said = |key: &str| self.meta.get(key).filter(|value| !value.is_null());
+        match (said("source").and_then(serde_json::Value::as_str), said("line")) {
+            (Some(source), Some(line)) => format!("{source}:{line}"),
+            _ => format!("conversation {}", self.id),
+        }
+    }
+
     fn encode(&self, job: &Job<'_>) -> Result<Encoded> {
-        let (mut ids, mut mask) = job.tokenizer.encode_training(&self.messages)?;
+        let (mut ids, mut mask) = job.tokenizer.encode_training_behind(&self.messages, passed(self, job.config))?;
         let room =
             job.config.context.map_or(usize::MAX, |context| context.saturating_sub(usize::from(job.end.is_some())));
         let mut turns: &[Message] = &self.messages;
@@ -168,6 +191,12 @@ impl Item for Conversation {
         mask.resize(ids.len(), false);
         Ok(Encoded { ids, mask: Some(mask), cut })
     }
+}
+
+/// Bytes of the last answer that are not learnt.
+fn passed(conversation: &Conversation, config: &TokensConfig) -> usize {
+    let rationale = conversation.meta.get(RATIONALE).and_then(serde_json::Value::as_u64).unwrap_or(0);
+    if config.loss_on_rationale { 0 } else { usize::try_from(rationale).unwrap_or(0) }
 }
 
 /// The turns up to the last answer but one.
@@ -191,6 +220,8 @@ struct Totals {
     summary: ShardSummary,
     bytes: u64,
     cut: u64,
+    /// Tokens of each conversation.
+    lengths: Vec<u32>,
 }
 
 impl Job<'_> {
@@ -201,7 +232,7 @@ impl Job<'_> {
     ) -> Result<Totals, StageError> {
         let options = ShardOptions { vocab_size: self.tokenizer.vocab_size(), masked: T::MASKED };
         let writer = ShardWriter::create(self.context.out(), split, options)?;
-        let mut shard = Shard { writer, bytes: 0, cut: 0 };
+        let mut shard = Shard { writer, bytes: 0, cut: 0, lengths: Vec::new() };
         let total = self.context.input("corpus").manifest.metrics.get(&format!("{}_bytes", split.name()));
         let name = format!("encoding {}", split.name());
         let task = self.context.progress.task(&name, total.and_then(serde_json::Value::as_u64), "B");
@@ -219,7 +250,8 @@ impl Job<'_> {
             }
         }
         shard.push(self, &batch)?;
-        Ok(Totals { summary: shard.writer.finish()?, bytes: shard.bytes, cut: shard.cut })
+        let Shard { writer, bytes, cut, lengths } = shard;
+        Ok(Totals { summary: writer.finish()?, bytes, cut, lengths })
     }
 }
 
@@ -228,6 +260,7 @@ struct Shard {
     writer: ShardWriter,
     bytes: u64,
     cut: u64,
+    lengths: Vec<u32>,
 }
 
 impl Shard {
@@ -235,20 +268,32 @@ impl Shard {
     fn push<T: Item>(&mut self, job: &Job<'_>, batch: &[T]) -> Result<(), StageError> {
         let encoded: Vec<Result<Encoded>> = batch.par_iter().map(|item| item.encode(job)).collect();
         for (item, encoded) in batch.iter().zip(encoded) {
-            let encoded = encoded.map_err(|error| of_document(item.id(), error))?;
+            let encoded = encoded.map_err(|error| of_document(&item.place(), error))?;
             let mask = encoded.mask.as_deref();
             self.writer.push(item.id(), &encoded.ids, mask)?;
             self.bytes += item.bytes() as u64;
             self.cut += u64::from(encoded.cut);
+            self.lengths.extend(T::MASKED.then(|| u32::try_from(encoded.ids.len()).unwrap_or(u32::MAX)));
         }
         Ok(())
     }
 }
 
 /// An error with the document that it came from.
-fn of_document(id: DocumentId, error: TokenizerError) -> StageError {
+fn of_document(place: &str, error: TokenizerError) -> StageError {
     let hint = error.hint();
-    StageError::Failed { message: format!("document {id}: {error}"), hint, source: Some(Box::new(error)) }
+    StageError::Failed { message: format!("{place}: {error}"), hint, source: Some(Box::new(error)) }
+}
+
+/// How long conversations are: the mean, and the lengths that a half, nine tenths and 99 of 100 don't exceed.
+fn add_lengths(metrics: &mut Metrics, mut lengths: Vec<u32>) {
+    lengths.sort_unstable();
+    let Some(last) = lengths.len().checked_sub(1) else { return };
+    let mean = lengths.iter().map(|&length| f64::from(length)).sum::<f64>() / lengths.len() as f64;
+    metrics.insert("length_mean".to_owned(), json!(mean));
+    for (name, share) in [("length_50", 0.5), ("length_90", 0.9), ("length_99", 0.99)] {
+        metrics.insert(name.to_owned(), json!(lengths[(share * last as f64).ceil() as usize]));
+    }
 }
 
 fn add_metrics(metrics: &mut Metrics, split: Split, totals: &Totals) {

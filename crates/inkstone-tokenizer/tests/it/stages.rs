@@ -186,6 +186,31 @@ fn conversations_become_tokens_with_a_mask() {
 }
 
 #[test]
+fn rationales_are_learnt_by_choice_and_lengths_are_told() {
+    let mut workshop = Workshop::new();
+    workshop.tokenizer();
+    let file = workshop.path("sums.jsonl");
+    let record =
+        json!({"question": "How many are two and three?", "rationale": "Two and three are added.", "answer": "Five."});
+    std::fs::write(&file, record.to_string()).unwrap();
+    let chat = json!({"paths": [file], "validation": 0.0});
+    workshop.make::<inkstone_corpus::ChatStage>("sums", &[], chat).unwrap();
+    let inputs = [("corpus", "sums"), ("tokenizer", "tokenizer")];
+    let mut learnt = |all: bool| {
+        let config = json!({"corpus": "sums", "tokenizer": "tokenizer", "append_eos": false, "loss_on_rationale": all});
+        let metrics = workshop.make::<TokensStage>("tokens", &inputs, config).unwrap();
+        let tokenizer = Tokenizer::load(&workshop.path("tokenizer")).unwrap();
+        let (ids, mask) = document(&TokenShard::open(&workshop.path("tokens"), Split::Train).unwrap(), 0);
+        assert_eq!(number(&metrics, "length_50"), ids.len() as u64);
+        let kept: Vec<u32> = ids.into_iter().zip(mask).filter(|(_, said)| *said).map(|(id, _)| id).collect();
+        tokenizer.decode(&kept).unwrap()
+    };
+    let (whole, result) = (learnt(true), learnt(false));
+    assert!(whole.contains("Two and three are added.") && whole.contains("Five."), "{whole}");
+    assert!(result.contains("Five.") && !result.contains("added"), "{result}");
+}
+
+#[test]
 fn long_conversations_lose_their_last_turns() {
     let mut workshop = Workshop::new();
     workshop.tokenizer();

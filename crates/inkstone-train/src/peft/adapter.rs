@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use inkstone_formats::peft::{AdapterConfig, Modules, PREFIX, PeftFolder, write_adapter};
 use inkstone_formats::safetensors::{TensorView, to_f32};
 use inkstone_models::{Model, ModelError, WantedLayer};
-use inkstone_nn::{Change, Projection, ProjectionWeights};
+use inkstone_nn::{Change, FrozenFormat, Projection, ProjectionWeights};
 use serde_json::Value;
 
-use super::{bottleneck, ia3, intrinsic, lora, prompt};
+use super::frozen::FrozenBase;
+use super::{bottleneck, ia3, intrinsic, lora, prefix, prompt};
 use crate::TrainError;
 
 /// The numbers of a tensor.
@@ -17,7 +18,7 @@ pub(super) type Values = Vec<f32>;
 
 /// Fields of `adapter_config.json` that change the maths in ways that are not implemented; all of them may be absent, null,
 /// false or empty.
-const REFUSED: [&str; 9] = [
+const REFUSED: [&str; 10] = [
     "modules_to_save",
     "layers_to_transform",
     "rank_pattern",
@@ -27,6 +28,7 @@ const REFUSED: [&str; 9] = [
     "trainable_token_indices",
     "lora_bias",
     "layer_replication",
+    "prefix_projection",
 ];
 
 /// How the names of adapters' parameters begin.
@@ -37,7 +39,7 @@ const OWN: [&str; 5] = ["lora_", "ia3_", "adapter_", "intrinsic_", prompt::TENSO
 #[non_exhaustive]
 pub enum AdapterError {
     /// A kind that is not implemented.
-    #[error("{}: peft_type is {got}, expected one of LORA, IA3, PROMPT_TUNING, BOTTLENECK, INTRINSIC", path.display())]
+    #[error("{}: peft_type is {got}, expected one of LORA, IA3, PROMPT_TUNING, PREFIX_TUNING, BOTTLENECK, INTRINSIC", path.display())]
     Kind {
         /// The folder.
         path: PathBuf,
@@ -71,8 +73,11 @@ pub enum AdapterError {
         known: Vec<String>,
     },
     /// Two adapters that both put tokens before every text.
-    #[error("two of the adapters put tokens before the text (PROMPT_TUNING), expected one at most")]
+    #[error("two of the adapters put tokens before the text (PROMPT_TUNING, PREFIX_TUNING), expected one at most")]
     TwoPrompts,
+    /// Keys and values before the text, for a model with two kinds of attention.
+    #[error("an encoder-decoder takes no keys and values before its texts (PREFIX_TUNING)")]
+    NoPrefix,
     /// A choice of weights that the model does not have.
     #[error("the model has no {what} to train")]
     NothingToTrain {
@@ -89,6 +94,7 @@ impl AdapterError {
             Self::OtherBase { .. } => "give the base model that the adapter was trained on",
             Self::NoTarget { .. } => "name some of these, or leave `targets` out: all but the head",
             Self::TwoPrompts => "leave one of them out",
+            Self::NoPrefix => "choose `prompt`, or a method that changes projections",
             Self::NothingToTrain { .. } => "choose another `peft.method`",
         }
     }
@@ -100,12 +106,30 @@ pub struct Adapter {
     config: AdapterConfig,
     tensors: BTreeMap<String, (Vec<usize>, Values)>,
     path: PathBuf,
+    base: Option<FrozenFormat>,
 }
 
 impl Adapter {
     /// An adapter that has not been trained.
     pub(super) fn new(config: AdapterConfig) -> Self {
-        Self { config, tensors: BTreeMap::new(), path: PathBuf::from("of this recipe") }
+        Self { config, tensors: BTreeMap::new(), path: PathBuf::from("of this recipe"), base: None }
+    }
+
+    /// The same adapter around projections whose weights are kept in `base`, or as they are.
+    #[must_use]
+    pub fn over(self, base: Option<FrozenBase>) -> Self {
+        Self { base: base.map(FrozenBase::format), ..self }
+    }
+
+    /// As [`Self::over`] what `other` is.
+    #[must_use]
+    pub(super) fn over_base_of(self, other: &Self) -> Self {
+        Self { base: other.base, ..self }
+    }
+
+    /// What the weight of the projection `name` is kept in: those of blocks are in few bits, the head is not.
+    pub(super) fn frozen(&self, name: &str) -> Option<FrozenFormat> {
+        self.base.filter(|_| in_block(name))
     }
 
     /// Reads a PEFT folder.
@@ -120,7 +144,7 @@ impl Adapter {
                 .map_or_else(|| bare.to_owned(), |module| format!("{module}lora_magnitude_vector"));
             tensors.insert(bare, (tensor.shape.to_vec(), to_f32(&tensor)?));
         }
-        Ok(Self { config: folder.config, tensors, path: path.to_owned() })
+        Ok(Self { config: folder.config, tensors, path: path.to_owned(), base: None })
     }
 
     /// Writes the adapter around `model` as a PEFT folder.
@@ -138,9 +162,14 @@ impl Adapter {
         let mut config = AdapterConfig { fan_in_fan_out, ..self.config.clone() };
         if self.virtual_tokens() > 0 {
             let sizes = model.dimensions();
-            config.token_dim = Some(sizes.width);
-            (config.num_layers, config.num_attention_heads) = (Some(sizes.layers), Some(sizes.heads));
-            config.num_transformer_submodules = Some(1);
+            (config.token_dim, config.num_attention_heads) = (Some(sizes.width), Some(sizes.heads));
+            if self.prompt_tokens() == 0 {
+                // Keys have the width of the key heads.
+                let width = sizes.key_heads * sizes.head_width;
+                (config.token_dim, config.num_attention_heads) = (Some(width), Some(sizes.key_heads));
+                config.encoder_hidden_size = Some(width);
+            }
+            (config.num_layers, config.num_transformer_submodules) = (Some(sizes.layers), Some(1));
         }
         Ok(write_adapter(folder, &config, &views)?)
     }
@@ -185,12 +214,18 @@ impl Adapter {
 
     /// Tokens that it puts before every document.
     pub(super) fn virtual_tokens(&self) -> usize {
-        if self.config.peft_type == prompt::TYPE { self.config.num_virtual_tokens.unwrap_or(0) } else { 0 }
+        let before = [prompt::TYPE, prefix::TYPE].contains(&self.config.peft_type.as_str());
+        if before { self.config.num_virtual_tokens.unwrap_or(0) } else { 0 }
+    }
+
+    /// Those of them that have embeddings.
+    pub(super) fn prompt_tokens(&self) -> usize {
+        if self.config.peft_type == prompt::TYPE { self.virtual_tokens() } else { 0 }
     }
 
     /// Whether its change can go into the weights.
     pub(super) fn merges(&self) -> bool {
-        ![bottleneck::TYPE, prompt::TYPE].contains(&self.config.peft_type.as_str())
+        ![bottleneck::TYPE, prompt::TYPE, prefix::TYPE].contains(&self.config.peft_type.as_str())
     }
 
     /// `made`, the projection `wanted`, with `factor` times what cannot go into its weights.
@@ -257,13 +292,18 @@ pub(super) fn accepts(modules: &Modules, name: &str) -> bool {
     match modules {
         Modules::Names(names) => names.iter().any(is),
         // All but the head, which is no part of a block.
-        Modules::Pattern(_) => name.split('.').any(|part| part.parse::<usize>().is_ok()),
+        Modules::Pattern(_) => in_block(name),
     }
+}
+
+fn in_block(name: &str) -> bool {
+    name.split('.').any(|part| part.parse::<usize>().is_ok())
 }
 
 fn check(folder: &PeftFolder) -> Result<(), AdapterError> {
     let config = &folder.config;
-    if ![lora::TYPE, ia3::TYPE, prompt::TYPE, bottleneck::TYPE, intrinsic::TYPE].contains(&config.peft_type.as_str()) {
+    let known = [lora::TYPE, ia3::TYPE, prompt::TYPE, prefix::TYPE, bottleneck::TYPE, intrinsic::TYPE];
+    if !known.contains(&config.peft_type.as_str()) {
         return Err(AdapterError::Kind { path: folder.path.clone(), got: config.peft_type.clone() });
     }
     let refuse = |field, got: String| Err(AdapterError::Setting { path: folder.path.clone(), field, got });
@@ -271,7 +311,8 @@ fn check(folder: &PeftFolder) -> Result<(), AdapterError> {
         return refuse(field, folder.raw[field].to_string());
     }
     let tokens = config.num_virtual_tokens.unwrap_or(0);
-    if config.peft_type == prompt::TYPE && !(1..=prompt::MOST).contains(&tokens) {
+    let before = [prompt::TYPE, prefix::TYPE].contains(&config.peft_type.as_str());
+    if before && !(1..=prompt::MOST).contains(&tokens) {
         return refuse("num_virtual_tokens", tokens.to_string());
     }
     if config.num_transformer_submodules.unwrap_or(1) != 1 {
@@ -279,6 +320,9 @@ fn check(folder: &PeftFolder) -> Result<(), AdapterError> {
     }
     if config.r == Some(0) {
         return refuse("r", "0".into());
+    }
+    if let Some(share) = config.lora_dropout.filter(|share| !(0.0..1.0).contains(share)) {
+        return refuse("lora_dropout", share.to_string());
     }
     match (&config.bias, &config.target_modules) {
         (Some(bias), _) if bias != "none" => refuse("bias", bias.clone()),

@@ -5,10 +5,11 @@
 
 use inkstone_formats::peft::{AdapterConfig, Modules};
 use inkstone_models::{Drawn, Init, Layout, ModelError, Wanted, WantedLayer, Weights};
-use inkstone_nn::{Change, LowRank, LowRankWeights, Projection, ProjectionWeights};
+use inkstone_nn::{Change, Dropout, LowRank, LowRankWeights, Projection, ProjectionWeights};
 use serde::{Deserialize, Serialize};
 
 use super::adapter::Adapter;
+use super::frozen::FrozenBase;
 
 /// `peft_type`.
 pub(super) const TYPE: &str = "LORA";
@@ -29,6 +30,18 @@ pub struct Table {
     /// The projections, by their names or ends of names. Default: all but the head.
     #[serde(default = "all")]
     pub targets: Vec<String>,
+    /// The share of its inputs that the change does not see while it is trained. Default 0.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub dropout: f64,
+    /// What the projections of all blocks are kept in meanwhile: their nearest numbers of 4 or 8 bits (`QLoRA`, arXiv:2305.14314). They
+    /// are what the change is merged into. Default: as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<FrozenBase>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(share: &f64) -> bool {
+    *share == 0.0
 }
 
 fn eight() -> usize {
@@ -53,7 +66,8 @@ pub(super) enum Kind {
 
 impl Table {
     pub(super) fn of(rank: usize, targets: &[String]) -> Self {
-        Self { rank, alpha: sixteen(), targets: if targets.is_empty() { all() } else { targets.to_vec() } }
+        let targets = if targets.is_empty() { all() } else { targets.to_vec() };
+        Self { rank, alpha: sixteen(), targets, dropout: 0.0, base: None }
     }
 
     pub(super) fn validate(&self) -> Result<(), String> {
@@ -63,6 +77,9 @@ impl Table {
         if !(self.alpha.is_finite() && self.alpha > 0.0) {
             return Err(format!("`peft.alpha` is {}, expected more than 0", self.alpha));
         }
+        if !(0.0..1.0).contains(&self.dropout) {
+            return Err(format!("`peft.dropout` is {}, expected 0 or more and less than 1", self.dropout));
+        }
         check_targets(&self.targets)
     }
 
@@ -70,7 +87,7 @@ impl Table {
         AdapterConfig {
             r: Some(self.rank),
             lora_alpha: Some(self.alpha),
-            lora_dropout: Some(0.0),
+            lora_dropout: Some(self.dropout),
             bias: Some("none".into()),
             use_rslora: kind == Kind::RankStabilised,
             use_dora: kind == Kind::Decomposed,
@@ -104,6 +121,8 @@ pub(super) fn config(peft_type: &str, target_modules: Modules) -> AdapterConfig 
         num_layers: None,
         num_attention_heads: None,
         num_transformer_submodules: None,
+        prefix_projection: None,
+        encoder_hidden_size: None,
         lora_alpha: None,
         lora_dropout: None,
         bias: None,
@@ -145,7 +164,16 @@ pub(super) fn change(
             scaling,
         }
     };
-    Ok(Change::LowRank(LowRank::new(weights, [wanted.outputs, wanted.inputs], wanted.device)))
+    let share = adapter.config().lora_dropout.unwrap_or(0.0);
+    let dropout = Dropout { share, seed: seed_of(wanted.name, seed) };
+    Ok(Change::LowRank(LowRank::new(weights, [wanted.outputs, wanted.inputs], wanted.device).with_dropout(dropout)))
+}
+
+/// What the draws of the projection `name` begin with.
+fn seed_of(name: &str, seed: u64) -> u64 {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(b"dropout").update(&seed.to_le_bytes()).update(name.as_bytes());
+    u64::from_le_bytes(std::array::from_fn(|at| hasher.finalize().as_bytes()[at]))
 }
 
 fn read(adapter: &Adapter, wanted: &WantedLayer<'_>) -> Result<Option<LowRankWeights>, ModelError> {

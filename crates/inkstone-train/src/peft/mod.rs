@@ -7,12 +7,15 @@
 pub mod adapter;
 mod bottleneck;
 mod chosen;
+mod frozen;
 mod ia3;
 mod intrinsic;
 mod lora;
+mod prefix;
 mod prompt;
 mod table;
 
 pub use adapter::{Adapter, AdapterError};
+pub use frozen::FrozenBase;
 pub(crate) use table::Tuning;
 pub use table::{BASE, PeftTable, merged};

@@ -10,7 +10,8 @@ use serde_json::Value;
 
 use super::adapter::{Adapter, AdapterError};
 use super::chosen::Chosen;
-use super::{bottleneck, ia3, intrinsic, lora, prompt};
+use super::frozen::{FrozenBase, frozen, round};
+use super::{bottleneck, ia3, intrinsic, lora, prefix, prompt};
 use crate::TrainError;
 
 /// The folder of the adapter inside the artifact of a stage that trained one.
@@ -39,6 +40,8 @@ pub enum PeftTable {
     Intrinsic(intrinsic::Table),
     /// Embeddings of tokens before every document (arXiv:2104.08691).
     Prompt(prompt::Table),
+    /// Keys and values before those of every document (arXiv:2101.00190).
+    Prefix(prompt::Table),
     /// Biases alone (arXiv:2106.10199).
     Bitfit,
     /// Weights and biases of the norms.
@@ -74,7 +77,7 @@ impl PeftTable {
             Self::Lora(table) | Self::Rslora(table) | Self::Dora(table) => table.validate(),
             Self::Houlsby(table) | Self::Pfeiffer(table) => table.validate(),
             Self::Intrinsic(table) => table.validate(),
-            Self::Prompt(table) => table.validate(),
+            Self::Prompt(table) | Self::Prefix(table) => table.validate(),
             Self::Layers { blocks } if blocks.is_empty() => {
                 Err("`peft.blocks` is empty, expected the numbers of some blocks".into())
             }
@@ -92,9 +95,18 @@ impl PeftTable {
             Self::Houlsby(table) | Self::Pfeiffer(table) => table.config(),
             Self::Intrinsic(table) => table.config(),
             Self::Prompt(table) => table.config(),
+            Self::Prefix(table) => prefix::config(table),
             Self::Bitfit | Self::Norms | Self::Layers { .. } => return None,
         };
-        Some(Adapter::new(config))
+        Some(Adapter::new(config).over(self.base()))
+    }
+
+    /// What frozen weights are kept in, where not as they are.
+    fn base(&self) -> Option<FrozenBase> {
+        match self {
+            Self::Lora(table) | Self::Rslora(table) | Self::Dora(table) => table.base,
+            _ => None,
+        }
     }
 
     /// What is to be trained.
@@ -151,7 +163,8 @@ impl Tuning {
         if !adapter.merges() {
             return Ok(Model::load(base, Precision::F32, &inkstone_nn::device())?.save(&out.join(BASE))?);
         }
-        Ok(merged(base, &[(folder.as_path(), 1.0)], (Precision::F32, &inkstone_nn::device()))?.save(out)?)
+        let trained = Adapter::open(&folder)?.over_base_of(adapter);
+        Ok(with(base, &[(trained, 1.0)], (Precision::F32, &inkstone_nn::device()))?.save(out)?)
     }
 }
 
@@ -176,7 +189,10 @@ impl Adapter {
         let mut projections = Vec::new();
         let adapting = Over::new(weights, |inner, wanted| {
             projections.push(wanted.name.to_owned());
-            let base = inner.projection(wanted)?;
+            let base = match self.frozen(wanted.name) {
+                Some(format) => frozen(inner, wanted, format)?,
+                None => inner.projection(wanted)?,
+            };
             if !self.targets(wanted.name) {
                 return Ok(base);
             }
@@ -184,15 +200,15 @@ impl Adapter {
             Ok(base.adapted(change))
         });
         let vocabulary = dimensions(config)?.vocabulary;
-        let mut prompts = (self.virtual_tokens() > 0).then_some(self);
+        let mut prompts = (self.prompt_tokens() > 0).then_some(self);
         let mut adapting =
             adapting.embedding(move |inner, wanted| match prompts.take_if(|_| wanted.inputs == vocabulary) {
                 Some(adapter) => prompt::extended(adapter, inner, wanted, (seed, 1.0)),
                 None => inner.embedding(wanted),
             });
-        let model = Model::build(config, &mut adapting, precision, device)?.with_virtual_tokens(self.virtual_tokens());
+        let model = Model::build(config, &mut adapting, precision, device)?.with_virtual_tokens(self.prompt_tokens());
         self.finish(&projections)?;
-        Ok(model.train_only(&|name| self.owns(name)))
+        prefix::around(model.train_only(&|name| self.owns(name)), self, (seed, 1.0), device)
     }
 }
 
@@ -207,32 +223,46 @@ pub fn merged(
     let apart = below.is_dir() && own.is_dir();
     let adapters: Vec<(&Path, f64)> =
         apart.then_some((own.as_path(), 1.0)).into_iter().chain(adapters.iter().copied()).collect();
-    let folder = ModelFolder::open(if apart { &below } else { base })?;
-    let mut weights = Read::new(&folder);
     let adapters: Vec<(Adapter, f64)> = adapters
         .into_iter()
         .map(|(path, factor)| Ok((Adapter::open(path)?, factor)))
         .collect::<Result<_, TrainError>>()?;
+    with(if apart { &below } else { base }, &adapters, (precision, device))
+}
+
+/// The model of the folder `base` with `adapters` in or beside its weights.
+fn with(
+    base: &Path,
+    adapters: &[(Adapter, f64)],
+    (precision, device): (Precision, &Device),
+) -> Result<Model, TrainError> {
+    let folder = ModelFolder::open(base)?;
+    let mut weights = Read::new(&folder);
     let mut projections = Vec::new();
     let merging = Over::new(&mut weights, |inner, wanted| {
         projections.push(wanted.name.to_owned());
-        with_adapters(&adapters, inner, wanted)
+        with_adapters(adapters, inner, wanted)
     });
-    let prompted = one_prompt(&adapters)?;
+    let before = one_before(adapters)?;
+    let prompted = before.filter(|(adapter, _)| adapter.prompt_tokens() > 0);
     let (vocabulary, mut prompts) = (dimensions(folder.config())?.vocabulary, prompted);
     let mut merging = merging.embedding(move |inner, wanted| match prompts.take_if(|_| wanted.inputs == vocabulary) {
         Some((adapter, factor)) => prompt::extended(adapter, inner, wanted, (0, *factor)),
         None => inner.embedding(wanted),
     });
-    let tokens = prompted.map_or(0, |(adapter, _)| adapter.virtual_tokens());
+    let tokens = prompted.map_or(0, |(adapter, _)| adapter.prompt_tokens());
     let model = Model::build(folder.config(), &mut merging, precision, device)?.with_virtual_tokens(tokens);
+    let model = match before {
+        Some((adapter, factor)) => prefix::around(model, adapter, (0, *factor), device)?,
+        None => model,
+    };
     adapters.iter().try_for_each(|(adapter, _)| adapter.finish(&projections))?;
     weights.finish()?;
     Ok(model)
 }
 
-/// The adapter with tokens before every document; there can be one.
-fn one_prompt(adapters: &[(Adapter, f64)]) -> Result<Option<&(Adapter, f64)>, AdapterError> {
+/// The adapter with tokens, or keys and values, before every document; there can be one.
+fn one_before(adapters: &[(Adapter, f64)]) -> Result<Option<&(Adapter, f64)>, AdapterError> {
     let mut prompts = adapters.iter().filter(|(adapter, _)| adapter.virtual_tokens() > 0);
     match (prompts.next(), prompts.next()) {
         (_, Some(_)) => Err(AdapterError::TwoPrompts),
@@ -247,10 +277,14 @@ fn with_adapters(
     wanted: &WantedLayer<'_>,
 ) -> Result<Projection, ModelError> {
     let mine = || adapters.iter().filter(|(adapter, _)| adapter.targets(wanted.name));
-    if mine().next().is_none() {
+    let frozen = adapters.iter().find_map(|(adapter, _)| adapter.frozen(wanted.name));
+    if mine().next().is_none() && frozen.is_none() {
         return inner.projection(wanted);
     }
     let mut weights = wanted.read(inner)?;
+    if let Some(format) = frozen {
+        round(&mut weights, wanted, format);
+    }
     if !weights.weight.is_empty() {
         mine().try_for_each(|(adapter, factor)| adapter.merge(wanted, &mut weights, *factor))?;
     }

@@ -27,12 +27,17 @@ pub(super) struct Said {
 }
 
 impl Asker<'_> {
-    /// Answers to a prompt: functions of the seed and of the prompt's number.
-    pub(super) fn answers(&self, prompt: &Prompt, (seed, number): (u64, u64)) -> Result<Vec<Said>, TrainError> {
-        let seeds: Vec<u64> = (0..self.answers as u64).map(|at| mix(seed, number, at)).collect();
-        let prompts = vec![prompt.ids.as_slice(); seeds.len()];
-        let said = self.model.answers(&prompts, &sampling(self.tokenizer, self.max_new_tokens), &seeds)?;
-        said.into_iter().map(|ids| self.judge(ids, prompt)).collect()
+    /// Answers to each of some prompts: functions of the seed and of the prompt's number, which counts from `first`.
+    pub(super) fn answers(&self, prompts: &[&Prompt], (seed, first): (u64, u64)) -> Result<Vec<Vec<Said>>, TrainError> {
+        let group = self.answers as u64;
+        let seeds = (first..).take(prompts.len()).flat_map(|number| (0..group).map(move |at| mix(seed, number, at)));
+        let asked: Vec<&Prompt> =
+            prompts.iter().flat_map(|prompt| std::iter::repeat_n(*prompt, self.answers)).collect();
+        let ids: Vec<&[u32]> = asked.iter().map(|prompt| prompt.ids.as_slice()).collect();
+        let sampling = sampling(self.tokenizer, self.max_new_tokens);
+        let said = self.model.answers(&ids, &sampling, &seeds.collect::<Vec<_>>())?;
+        let mut judged = said.into_iter().zip(asked).map(|(ids, prompt)| self.judge(ids, prompt));
+        prompts.iter().map(|_| judged.by_ref().take(self.answers).collect()).collect()
     }
 
     fn judge(&self, ids: Vec<u32>, prompt: &Prompt) -> Result<Said, TrainError> {

@@ -142,7 +142,7 @@ fn judged(
     prompt: &Prompt,
     draw: (u64, u64),
 ) -> Result<Vec<(f64, f64)>, TrainError> {
-    let said = asker.answers(prompt, draw)?;
+    let said = asker.answers(&[prompt], draw)?.pop().unwrap_or_default();
     let rows: Vec<Encoded> = said.iter().map(|said| Encoded::answer(&prompt.ids, &said.ids)).collect();
     let scored = scores(scorer, &rows.iter().collect::<Vec<_>>(), 0).map(numbers).unwrap_or_default();
     Ok(said.iter().zip(scored).map(|(said, score)| (f64::from(score), said.reward)).collect())

@@ -33,6 +33,9 @@ pub struct FeedbackConfig {
     /// Answers to each. Default 8.
     #[serde(default = "crate::config::eight_answers")]
     pub answers: usize,
+    /// Preferences that come of a question at most: the best answers beside the worst, each wording once. Default 1.
+    #[serde(default = "crate::config::one", skip_serializing_if = "is_one")]
+    pub pairs: usize,
     /// Tokens of an answer at most. Default 32.
     #[serde(default = "crate::config::answer_tokens")]
     pub max_new_tokens: usize,
@@ -48,6 +51,11 @@ pub struct FeedbackConfig {
     /// The share of preferences that is kept for validation. Default 0.05.
     #[serde(default = "twentieth")]
     pub validation: f64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_one(pairs: &usize) -> bool {
+    *pairs == 1
 }
 
 fn context() -> usize {
@@ -72,6 +80,7 @@ impl Stage for FeedbackStage {
     fn validate(config: &FeedbackConfig) -> Result<(), String> {
         config.reward.validate()?;
         match (config.prompts, config.answers, config.max_new_tokens) {
+            _ if config.pairs == 0 => Err("`pairs` is 0, expected 1 or more".into()),
             (0, ..) => Err("`prompts` is 0, expected 1 or more".into()),
             (_, 0 | 1, _) => Err("`answers` is less than 2: there would be nothing to compare".into()),
             (.., 0) => Err("`max_new_tokens` is 0, expected 1 or more".into()),
@@ -115,13 +124,16 @@ impl Stage for FeedbackStage {
         };
         let bar = context.progress.task("asking", Some(asked.len() as u64), "questions");
         let (mut preferences, mut best, mut reward) = (Vec::new(), String::new(), 0.0);
-        for (n, &at) in asked.iter().enumerate() {
+        for (n, some) in asked.chunks(AT_ONCE).enumerate() {
             context.check_interrupt()?;
-            let judged = asker.answers(&prompts[at], (seed, n as u64))?;
-            reward += judged.iter().map(|said| said.reward).sum::<f64>() / judged.len() as f64;
-            preferences.extend(preference(&prompts[at], &judged));
-            best.push_str(&conversation(&prompts[at], &judged).unwrap_or_default());
-            bar.set(n as u64 + 1);
+            let first = n * AT_ONCE;
+            let prompts: Vec<&Prompt> = some.iter().map(|&at| &prompts[at]).collect();
+            for (prompt, judged) in prompts.iter().zip(asker.answers(&prompts, (seed, first as u64))?) {
+                reward += judged.iter().map(|said| said.reward).sum::<f64>() / judged.len() as f64;
+                preferences.extend(among(prompt, &judged, config.pairs));
+                best.push_str(&conversation(prompt, &judged).unwrap_or_default());
+            }
+            bar.set((first + some.len()) as u64);
         }
         fs::write_atomic(&context.out().join(BEST), best.as_bytes()).map_err(TrainError::from)?;
         if preferences.is_empty() {
@@ -141,6 +153,9 @@ impl Stage for FeedbackStage {
     }
 }
 
+/// Questions that are asked together.
+const AT_ONCE: usize = 16;
+
 /// Conversations with the best answers, for a `chat` stage.
 const BEST: &str = "instructions.best.jsonl";
 
@@ -152,15 +167,61 @@ fn conversation(prompt: &Prompt, judged: &[Said]) -> Option<String> {
     Some(serde_json::json!({"messages": messages}).to_string() + "\n")
 }
 
-/// The best answer and the worst, where one is better and both say something.
-fn preference(prompt: &Prompt, judged: &[Said]) -> Option<Answers> {
-    let said = || judged.iter().filter(|said| !said.text.trim().is_empty());
-    let best = said().reduce(|a, b| if b.reward > a.reward { b } else { a })?;
-    let worst = said().reduce(|a, b| if b.reward < a.reward { b } else { a })?;
-    (best.reward > worst.reward).then(|| Answers {
-        prompt: prompt.messages.clone(),
-        chosen: Some(best.text.clone()),
-        rejected: Some(worst.text.clone()),
-        margin: None,
-    })
+/// Preferences among some answers that say something, at most `pairs` of them and each wording once: the best beside the worst, the next
+/// beside the next, the better ones again where more are worse.
+fn among(prompt: &Prompt, judged: &[Said], pairs: usize) -> Vec<Answers> {
+    let mut said: Vec<&Said> = Vec::new();
+    for one in judged {
+        if !one.text.trim().is_empty() && said.iter().all(|other| other.text != one.text) {
+            said.push(one);
+        }
+    }
+    // Among equals, those that were said first.
+    let by_reward = |sign: f64| {
+        let mut order = said.clone();
+        order.sort_by(|a, b| (sign * b.reward).total_cmp(&(sign * a.reward)));
+        order
+    };
+    let (best, worst) = (by_reward(1.0), by_reward(-1.0));
+    let Some(top) = best.first() else { return Vec::new() };
+    let good = best.iter().take_while(|one| one.reward >= top.reward).count();
+    worst
+        .iter()
+        .enumerate()
+        .map(|(n, bad)| (best[n % good], bad))
+        .take_while(|(good, bad)| good.reward > bad.reward)
+        .take(pairs)
+        .map(|(good, bad)| Answers {
+            prompt: prompt.messages.clone(),
+            chosen: Some(good.text.clone()),
+            rejected: Some(bad.text.clone()),
+            margin: None,
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use inkstone_corpus::judged::Judged;
+
+    use super::{Prompt, Said, among};
+
+    fn pairs(said: &[(&str, f64)], most: usize) -> Vec<(String, String)> {
+        let said: Vec<Said> =
+            said.iter().map(|&(text, reward)| Said { ids: Vec::new(), text: text.into(), reward }).collect();
+        let prompt = Prompt { messages: Vec::new(), ids: Vec::new(), judged: Judged::default() };
+        let texts = |pair: super::Answers| (pair.chosen.unwrap_or_default(), pair.rejected.unwrap_or_default());
+        among(&prompt, &said, most).into_iter().map(texts).collect()
+    }
+
+    #[test]
+    fn the_best_stand_beside_the_worst_and_no_wording_comes_twice() {
+        let said = [("a", 1.0), ("b", 0.0), ("a", 1.0), ("c", -1.0), ("", 1.0), ("d", 0.0), ("c", -1.0)];
+        let pair = |good: &str, bad: &str| (good.to_owned(), bad.to_owned());
+        assert_eq!(pairs(&said, 1), [pair("a", "c")]);
+        assert_eq!(pairs(&said, 9), [pair("a", "c"), pair("a", "b"), pair("a", "d")]);
+        let two = [("a", 1.0), ("b", 1.0), ("c", 0.0), ("d", 0.0), ("e", 0.0)];
+        assert_eq!(pairs(&two, 9), [pair("a", "c"), pair("b", "d"), pair("a", "e")]);
+        assert!(pairs(&[("a", 0.0), ("b", 0.0)], 9).is_empty() && pairs(&[], 9).is_empty());
+    }
 }

@@ -1,5 +1,6 @@
 //! Rollouts, judgement and the clipped objective, as an objective of the training loop.
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
@@ -16,6 +17,7 @@ use super::rollout::{Generator, Rollout, end_of_turn, mix, sampling};
 use super::stage::PolicyConfig;
 use super::surrogate::{Tokens, value_losses};
 use crate::TrainError;
+use crate::checkpoint::{read_weights, write_weights};
 use crate::objective::{Batches, Objective, ask};
 use crate::preference::{Encoded, order, padded};
 use crate::reward::scores;
@@ -45,6 +47,13 @@ struct Iteration {
     /// Strength of the pull towards the reference.
     kl: f64,
     rollouts: Vec<Rollout>,
+}
+
+impl Iteration {
+    /// How far from the reference its answers were said, in nats per answer.
+    fn divergence(&self) -> f64 {
+        self.rollouts.iter().map(Rollout::divergence).sum::<f64>() / self.rollouts.len().max(1) as f64
+    }
 }
 
 /// A policy that learns from rewards.
@@ -85,8 +94,40 @@ impl Rewarded<'_> {
         self.config.algorithm.advantages(&mut rollouts, self.config.answers, penalty);
         let iteration = Iteration { kl, rollouts };
         fs::create_dir_all(&self.folder)?;
+        if self.config.kl_bound.is_some() && !self.is_outside(&iteration) {
+            write_weights(&self.inside(), model)?;
+        }
         fs::write_atomic(&self.path(number), &serde_json::to_vec(&iteration).expect("invariant: plain data"))?;
         Ok(iteration)
+    }
+
+    /// Whether a policy that answers so is beyond the bound.
+    fn is_outside(&self, iteration: &Iteration) -> bool {
+        self.config.kl_bound.is_some_and(|bound| iteration.divergence() > bound)
+    }
+
+    /// The weights of the last policy that was inside the bound.
+    fn inside(&self) -> PathBuf {
+        self.folder.join("inside.safetensors")
+    }
+
+    /// Batches of an iteration.
+    fn updates(&self) -> u64 {
+        (self.config.epochs_per_iteration * self.config.minibatches) as u64
+    }
+
+    /// Sees to it that the state is that of the iteration `number`.
+    fn enter(&self, state: &mut State, model: &Model, number: u64) -> Result<(), TrainError> {
+        if state.number != Some(number) {
+            // After a kill the iteration before is read, not made.
+            let before = match number.checked_sub(1) {
+                Some(before) if state.number != Some(before) => self.kept(before)?.unwrap_or_default(),
+                _ => std::mem::take(&mut state.iteration),
+            };
+            state.iteration = self.collect(model, number, &before)?;
+            state.number = Some(number);
+        }
+        Ok(())
     }
 
     /// The rollouts of an iteration, where they were made before the run was killed.
@@ -108,11 +149,7 @@ impl Rewarded<'_> {
     /// The strength of the pull after an iteration.
     fn strength(&self, before: &Iteration) -> f64 {
         match self.config.kl_target {
-            Some(target) if !before.rollouts.is_empty() => {
-                let n = before.rollouts.len() as f64;
-                let divergence = before.rollouts.iter().map(Rollout::divergence).sum::<f64>() / n;
-                penalty::adapted(before.kl, divergence, target)
-            }
+            Some(target) if !before.rollouts.is_empty() => penalty::adapted(before.kl, before.divergence(), target),
             _ => self.config.kl,
         }
     }
@@ -235,19 +272,35 @@ impl Rewarded<'_> {
 }
 
 impl Objective<u64> for Rewarded<'_> {
+    fn begin(&self, model: &Model, batch: u64) -> Result<ControlFlow<()>, TrainError> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        self.enter(&mut state, model, batch / self.updates())?;
+        Ok(if self.is_outside(&state.iteration) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    }
+
+    /// The policy; where there is a bound, it is asked once more, and the last one inside takes its place if it is outside.
+    fn end(&self, model: Model, batch: u64) -> Result<Model, TrainError> {
+        if self.config.kl_bound.is_none() {
+            return Ok(model);
+        }
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = batch.div_ceil(self.updates());
+        self.enter(&mut state, &model, number)?;
+        let model = if self.is_outside(&state.iteration) {
+            state.iteration = self.kept(number.saturating_sub(1))?.unwrap_or_default();
+            read_weights(&self.inside(), model)?
+        } else {
+            model
+        };
+        let mut seen = summary(&state.iteration.rollouts);
+        seen.push(("policy/kl_strength", state.iteration.kl));
+        state.seen = seen;
+        Ok(model)
+    }
+
     fn loss(&self, model: &Model, &step: &u64) -> Result<Loss, TrainError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let updates = (self.config.epochs_per_iteration * self.config.minibatches) as u64;
-        let number = step / updates;
-        if state.number != Some(number) {
-            // After a kill the iteration before is read, not made.
-            let before = match number.checked_sub(1) {
-                Some(before) if state.number != Some(before) => self.kept(before)?.unwrap_or_default(),
-                _ => std::mem::take(&mut state.iteration),
-            };
-            state.iteration = self.collect(model, number, &before)?;
-            state.number = Some(number);
-        }
+        self.enter(&mut state, model, step / self.updates())?;
         let minibatch = self.minibatch(&state.iteration.rollouts, step);
         let (mut loss, tokens) = self.step_loss(model, (&minibatch, state.iteration.kl));
         let mut seen = summary(&state.iteration.rollouts);

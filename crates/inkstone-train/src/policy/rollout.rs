@@ -1,9 +1,10 @@
 //! What the policy says, and what is kept of it.
 
 use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use inkstone_engine::{EngineError, Sampling};
-use inkstone_models::Model;
+use inkstone_engine::{CachePrecision, EngineError, Event, Limits, Request, Sampling, Scheduler};
+use inkstone_models::{Kind, Model};
 use inkstone_tokenizer::Tokenizer;
 use serde::{Deserialize, Serialize};
 
@@ -50,14 +51,59 @@ pub trait Generator {
     fn answers(&self, prompts: &[&[u32]], sampling: &Sampling, seeds: &[u64]) -> Result<Vec<Vec<u32>>, EngineError>;
 }
 
-/// Plain generation, one answer after the other.
+/// Many answers at a time, by the engine; one after the other where the model cannot be read by it. The tokens are the same.
 impl Generator for Model {
     fn answers(&self, prompts: &[&[u32]], sampling: &Sampling, seeds: &[u64]) -> Result<Vec<Vec<u32>>, EngineError> {
-        let answer = |(prompt, &seed): (&&[u32], &u64)| {
-            let sampling = Sampling { seed, ..sampling.clone() };
-            inkstone_engine::generate(self, prompt, &sampling, &mut |_| ControlFlow::Continue(()))
+        let drawn = |&seed: &u64| Sampling { seed, ..sampling.clone() };
+        if self.kind() == Kind::Decoder && self.virtual_tokens() == 0 {
+            return together(self, prompts, seeds.iter().map(drawn).collect());
+        }
+        let answer = |(prompt, seed): (&&[u32], &u64)| {
+            inkstone_engine::generate(self, prompt, &drawn(seed), &mut |_| ControlFlow::Continue(()))
         };
         prompts.iter().zip(seeds).map(answer).collect()
+    }
+}
+
+/// Answers that are computed at a time.
+const RUNNING: usize = 64;
+/// Tokens of prompts in a pass.
+const PASS_TOKENS: usize = 512;
+
+/// The answers to `prompts`, which go through the model together.
+fn together(model: &Model, prompts: &[&[u32]], samplings: Vec<Sampling>) -> Result<Vec<Vec<u32>>, EngineError> {
+    let longest = prompts.iter().zip(&samplings).map(|(prompt, sampling)| prompt.len() + sampling.max_new_tokens).max();
+    let mut scheduler = Scheduler::new(model, limits(model, longest.unwrap_or(0), prompts.len()))?;
+    let heard = Arc::new(Mutex::new(vec![Vec::new(); prompts.len()]));
+    for (n, (prompt, sampling)) in prompts.iter().zip(samplings).enumerate() {
+        let heard = Arc::clone(&heard);
+        scheduler.submit(Request::new(prompt.to_vec(), sampling, move |event| {
+            if let Event::Token(token) = event {
+                heard.lock().unwrap_or_else(PoisonError::into_inner)[n].push(token.id);
+            }
+            ControlFlow::Continue(())
+        }))?;
+    }
+    while !scheduler.is_idle() {
+        scheduler.step();
+    }
+    let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
+    Ok(std::mem::take(&mut *heard))
+}
+
+/// Room for as many answers as are computed at a time, each with its prompt at most `longest` tokens long.
+fn limits(model: &Model, longest: usize, requests: usize) -> Limits {
+    let size = model.dimensions();
+    let token = 2 * size.layers * size.key_heads * size.head_width * size_of::<f32>();
+    // A block more than is filled, for each.
+    let tokens = longest.min(model.context()) + 2 * inkstone_kernels::BLOCK_POSITIONS;
+    Limits {
+        cache_bytes: RUNNING.min(requests) * tokens * token,
+        cache_precision: CachePrecision::F32,
+        running: RUNNING,
+        waiting: requests,
+        pass_tokens: PASS_TOKENS,
+        draft_tokens: 0,
     }
 }
 

@@ -59,6 +59,11 @@ training_stage_config! {
         /// while they are nearer. Default: the strength stays.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         kl_target: Option<f64>,
+        /// The divergence in nats per answer that is never exceeded: training ends before the first iteration whose answers are further
+        /// away than that on average, the policy after the last step is asked once more, and what is kept is the last policy whose
+        /// answers were inside. Its weights are written at every iteration. Default: no bound.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        kl_bound: Option<f64>,
         /// Texts that go on being predicted beside the answers (`PPO-ptx`). Default: none.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pretraining: Option<PretrainingMix>,
@@ -84,7 +89,7 @@ pub struct PolicyStage;
 impl Stage for PolicyStage {
     type Config = PolicyConfig;
     const KIND: &'static str = "policy";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     const SUMMARY: &'static str = "tunes a model on rewards for its own answers (PPO, GRPO, RLOO)";
 
     fn validate(config: &PolicyConfig) -> Result<(), String> {
@@ -212,8 +217,10 @@ fn check_sizes(config: &PolicyConfig) -> Result<(), String> {
             return Err(format!("`{name}` is {value}, expected 0 or more"));
         }
     }
-    if let Some(target) = config.kl_target.filter(|target| !(target.is_finite() && *target > 0.0)) {
-        return Err(format!("`kl_target` is {target}, expected more than 0"));
+    for (name, value) in [("kl_target", config.kl_target), ("kl_bound", config.kl_bound)] {
+        if let Some(value) = value.filter(|value| !(value.is_finite() && *value > 0.0)) {
+            return Err(format!("`{name}` is {value}, expected more than 0"));
+        }
     }
     if config.minibatches > config.prompts * config.answers {
         return Err(format!("`minibatches` is {}, more than there are answers", config.minibatches));

@@ -9,6 +9,21 @@ use crate::support::{Place, TINY, files};
 /// What all tuning stages say.
 const TRAINING: &str = "steps = 6\nbatch_size = 4\ncontext = 64\noptimizer = { learning_rate = 1e-3 }\nschedule = { kind = \"constant\", warmup = 1 }\ncheckpoint_every = 1\n";
 
+/// An answer that never ends stops at `max_new_tokens`, is counted, and costs what the recipe says.
+#[test]
+fn an_answer_that_never_ends_is_cut_and_counted() {
+    let stage = policy("grpo").replace("max_new_tokens = 6", "max_new_tokens = 1\nreward = { unfinished = -7.0 }");
+    let place = Place::with(&recipe(&[("tuned", &stage)]));
+    place.ok(&["run", "tiny.toml"]);
+    let log = std::fs::read_to_string(place.path("runs/tiny/tuned/logs/metrics.jsonl")).unwrap();
+    for line in log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()) {
+        let Some(unfinished) = line["policy/unfinished"].as_f64() else { continue };
+        let reward = line["policy/reward"].as_f64().unwrap();
+        assert!(unfinished > 0.0 && line["policy/length"].as_f64().unwrap() <= 2.0, "{line}");
+        assert!((reward + 7.0 * unfinished).abs() < 1.0 + 1e-9, "{line}");
+    }
+}
+
 /// The tiny recipe with stages after `model`.
 fn recipe(stages: &[(&str, &str)]) -> String {
     let more = stages.iter().map(|(name, body)| format!("\n[{name}]\n{body}{TRAINING}"));
@@ -141,10 +156,42 @@ fn rewards_are_learnt_from_and_a_killed_run_ends_with_the_same_bytes() {
 }
 
 #[test]
+fn a_policy_never_leaves_its_bound() {
+    let stage = policy("ppo") + "kl_bound = 1e-9\n";
+    let text = recipe(&[("tuned", &stage)]).replace("steps = 6", "steps = 12");
+    let place = Place::with(&text);
+    place.ok(&["run", "tiny.toml"]);
+    let metrics = place.json(&["show", "runs/tiny/tuned", "--json"])["artifact"]["metrics"].clone();
+    // The first iteration's steps lead outside, so that the second is not learnt from and the reference is what is left.
+    assert_eq!((metrics["steps"].as_u64(), metrics["kl"].as_f64()), (Some(4), Some(0.0)), "{metrics}");
+    let weights = |stage: &str| std::fs::read(place.path("runs/tiny").join(stage).join("model.safetensors")).unwrap();
+    assert_eq!(weights("tuned"), weights("model"));
+
+    let wide = Place::with(&text.replace("kl_bound = 1e-9", "kl_bound = 1e9"));
+    wide.ok(&["run", "tiny.toml"]);
+    let metrics = wide.json(&["show", "runs/tiny/tuned", "--json"])["artifact"]["metrics"].clone();
+    assert_eq!(metrics["steps"].as_u64(), Some(12));
+    assert!(metrics["kl"].as_f64().is_some_and(|kl| kl != 0.0), "{metrics}");
+    let free = Place::with(&text.replace("kl_bound = 1e-9\n", ""));
+    free.ok(&["run", "tiny.toml"]);
+    let bytes = |place: &Place| std::fs::read(place.path("runs/tiny/tuned/model.safetensors")).unwrap();
+    assert_eq!(bytes(&wide), bytes(&free), "a bound that is never met changes nothing");
+}
+
+#[test]
 fn an_adapter_that_is_no_matrix_stays_beside_its_model() {
-    let houlsby = "kind = \"sft\"\nbase = \"pretrain\"\nchat = \"chat\"\npeft = { method = \"houlsby\", width = 4, targets = [\"o_proj\", \"down_proj\"] }\n";
+    for (name, peft) in [
+        ("houlsby", "{ method = \"houlsby\", width = 4, targets = [\"o_proj\", \"down_proj\"] }"),
+        ("prefix", "{ method = \"prefix\", virtual_tokens = 3 }"),
+    ] {
+        stays_beside(name, peft);
+    }
+}
+
+fn stays_beside(name: &str, peft: &str) {
+    let tuned = format!("kind = \"sft\"\nbase = \"pretrain\"\nchat = \"chat\"\npeft = {peft}\n");
     let asked = "\n[evaluation]\nkind = \"evaluate\"\nmodel = \"tuned\"\nquestions = \"world\"\nlimit = 2\nmax_new_tokens = 2\n";
-    let place = Place::with(&(recipe(&[("tuned", houlsby)]) + asked));
+    let place = Place::with(&(recipe(&[("tuned", &tuned)]) + asked));
     place.ok(&["run", "tiny.toml"]);
     let generate = |model: &str, more: &[&str]| {
         let args =
@@ -153,7 +200,26 @@ fn an_adapter_that_is_no_matrix_stays_beside_its_model() {
     };
     let tuned = generate("runs/tiny/tuned", &[]);
     let adapter = place.path("runs/tiny/tuned/adapter");
-    assert_eq!(tuned, generate("runs/tiny/pretrain", &["--adapter", adapter.to_str().unwrap()]));
+    assert_eq!(tuned, generate("runs/tiny/pretrain", &["--adapter", adapter.to_str().unwrap()]), "{name}");
+}
+
+#[test]
+fn an_adapter_over_few_bits_is_merged_into_them() {
+    for (bits, dropout) in [("nf4", "0.1"), ("int8", "0.0")] {
+        let peft = format!("{{ method = \"lora\", rank = 2, base = \"{bits}\", dropout = {dropout} }}");
+        let lora = format!("kind = \"sft\"\nbase = \"pretrain\"\nchat = \"chat\"\npeft = {peft}\n");
+        let text = recipe(&[("tuned", &lora)]);
+        let place = Place::with(&text);
+        place.ok(&["run", "tiny.toml"]);
+        let merged = std::fs::read(place.path("runs/tiny/tuned/model.safetensors")).unwrap();
+        let adapter = place.path("runs/tiny/tuned/adapter");
+        place.ok(&["merge", "-m", "runs/tiny/pretrain", "--adapter", adapter.to_str().unwrap(), "-o", "whole"]);
+        let whole = std::fs::read(place.path("whole/model.safetensors")).unwrap();
+        assert_ne!(merged, whole, "{bits}: the adapter was merged into weights that it was not trained over");
+        let again = Place::with(&text);
+        again.ok(&["run", "tiny.toml"]);
+        assert_eq!(again.id("tuned"), place.id("tuned"), "{bits}");
+    }
 }
 
 #[test]
@@ -196,6 +262,15 @@ fn what_cannot_be_aligned_is_refused_with_a_hint() {
     Place::with(&recipe(&[("tuned", lora)])).fails(&["run", "tiny.toml"], &["query_key", "q_proj", "hint:"]);
     let one = policy("grpo").replace("answers = 2", "answers = 1");
     Place::with(&recipe(&[("tuned", &one)])).fails(&["run", "tiny.toml"], &["`answers` is 1"]);
+    let short = policy("grpo").replace("max_new_tokens = 6", "max_new_tokens = 62");
+    Place::with(&recipe(&[("tuned", &short)])).fails(&["run", "tiny.toml"], &["no prompt leaves room", "hint:"]);
+    // Finite settings, and a reward that is not.
+    let dear = policy("grpo").replace("max_new_tokens = 6", "max_new_tokens = 6\nreward = { per_token = 1.7e308 }");
+    Place::with(&recipe(&[("tuned", &dear)])).fails(&["run", "tiny.toml"], &["the reward of the answer", "inf"]);
+    let boundless = policy("ppo") + "kl_bound = 0.0\n";
+    Place::with(&recipe(&[("tuned", &boundless)])).fails(&["run", "tiny.toml"], &["`kl_bound` is 0"]);
+    let few = "kind = \"sft\"\nbase = \"pretrain\"\nchat = \"chat\"\npeft = { method = \"lora\", dropout = 1.0 }\n";
+    Place::with(&recipe(&[("tuned", few)])).fails(&["run", "tiny.toml"], &["`peft.dropout` is 1"]);
     let endless = policy("grpo").replace("max_new_tokens = 6", "max_new_tokens = 6\nreward = { unfinished = inf }");
     Place::with(&recipe(&[("tuned", &endless)])).fails(&["run", "tiny.toml"], &["finite"]);
 }
