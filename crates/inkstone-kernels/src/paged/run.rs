@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::products::{LANES, Lines, SIDE, Sums, add_products};
-use super::{BLOCK_POSITIONS, PagedBlock, PagedQuery, PagedShape};
+use super::{BLOCK_POSITIONS, PagedQuery, PagedShape};
 use crate::product::ViewMut;
 use crate::reduce::{exp_in_place, max};
 use crate::scratch::Scratch;

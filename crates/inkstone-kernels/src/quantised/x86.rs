@@ -114,9 +114,11 @@ macro_rules! tile {
                         let at = block + layout.integers_at + g * layout.integers_bytes;
                         let column = |c: usize| panels[c].as_ptr().add(at + lanes[c] * QUAD);
                         let integers = [column(0), column(1)];
-                        // Vectors of nibbles hold two quads.
+                        // Vectors of nibbles hold two quads. With many rows the number of vectors is kept from the compiler, which would else take the
+                        // loop apart and put the sums into memory.
                         let quads = if NIBBLE { 2 } else { 1 };
-                        for vector in 0..QUADS / quads {
+                        let vectors = if R > FEW { layout.integers_bytes / (PANEL * QUAD) } else { QUADS / quads };
+                        for vector in 0..vectors {
                             let from = vector * PANEL * QUAD;
                             if R <= FEW {
                                 for w in integers {
@@ -138,11 +140,13 @@ macro_rules! tile {
                                 }
                             }
                         }
-                        let mut finish = |c: usize, sums: [$integers; R]| {
+                        // The compiler would keep a second copy of what it cannot hold in registers.
+                        let totals = std::hint::black_box(out.as_mut_ptr());
+                        let finish = |c: usize, sums: [$integers; R]| {
                             let start = panels[c].as_ptr().add(block);
                             let (scale, offset) = $scales::<AFFINE>(start, layout, g, lanes[c]);
                             for (r, sum) in sums.into_iter().enumerate() {
-                                let total = out[r].as_mut_ptr().add(c * $lanes);
+                                let total = (*totals.add(r)).as_mut_ptr().add(c * $lanes);
                                 let factor = $mul(scale, $spread_float(f32::from_bits(*extra.add(r))));
                                 let mut sum = $fma($to_floats(sum), factor, $load_floats(total));
                                 if AFFINE {
