@@ -45,6 +45,7 @@ pub use over::{Below, Over};
 pub use pass::{Cache, NoObserver, Observer, Pass, Source, Store};
 pub use recipe::{ModelTable, Vocabulary};
 pub use registry::{kind, model_types};
+pub use rope::frequency_factors;
 pub use shared::{Again, Recording, Shared};
 pub use weights::{Drawn, Init, Layout, Read, ReadOrDrawn, Wanted, WantedLayer, Weights};
 
