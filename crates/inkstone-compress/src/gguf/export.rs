@@ -136,6 +136,7 @@ fn write(export: &Export<'_>, names: &Names, tensor: &Planned, writer: &mut Gguf
         normalise_rows(&mut values, tensor.shape[1]);
     }
     let width = if tensor.shape.len() > 1 { tensor.shape[1] } else { 1 };
+    export.method.prepare(&tensor.name, &mut values, width);
     let bytes = encode(export, tensor, &values, width);
     let rows = tensor.shape[0] / tensor.parts.len();
     let row_bytes = bytes.len() / tensor.shape[0].max(1);

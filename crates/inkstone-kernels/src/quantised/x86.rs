@@ -20,8 +20,8 @@ use super::activations::{GROUP_EXTRA, RowTile};
 use super::packed::{PAIRS, PANEL, PanelLayout, QUAD};
 use super::product::{Out, SIDE, TALLEST};
 
-/// Rows up to which a tile is bound by reading the weights, so that they are asked for ahead, past the caches that they would only fill. (A single
-/// stream as that of bfloat16 the processor foresees by itself.)
+/// Rows up to which a tile is bound by reading the weights. Nibbles, which are read slowest, are asked for ahead, past the caches that they would only
+/// fill; longer streams the processor foresees by itself.
 const FEW: usize = 4;
 /// How far ahead, in bytes.
 const AHEAD: usize = 2048;
@@ -121,7 +121,7 @@ macro_rules! tile {
                         let vectors = if R > FEW { layout.integers_bytes / (PANEL * QUAD) } else { QUADS / quads };
                         for vector in 0..vectors {
                             let from = vector * PANEL * QUAD;
-                            if R <= FEW {
+                            if NIBBLE && R <= FEW {
                                 for w in integers {
                                     _mm_prefetch::<_MM_HINT_NTA>(w.wrapping_add(from + AHEAD).cast());
                                 }
