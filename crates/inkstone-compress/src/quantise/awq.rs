@@ -2,7 +2,8 @@
 //! inputs meet lose less when they are rounded. What makes the inputs (a norm, or the rows of a product before) takes the scales in.
 //!
 //! Departures: how large an input is, is the root of its mean square (the paper: its mean magnitude), and the power of it is chosen by the
-//! error of the rounded weights, weighted by the inputs' mean squares, in place of the output's error on the texts themselves.
+//! error of the rounded weights, weighted by the inputs' mean squares, in place of the output's error on the texts themselves. The product that
+//! follows attention stays as it is: where several heads share keys, its inputs outnumber the rows that make them.
 
 use std::collections::BTreeMap;
 
@@ -81,7 +82,6 @@ impl Scales {
     /// A tensor of the folder as it is written: `values[rows, width]`.
     pub(super) fn apply(&self, name: &str, values: &mut [f32], width: usize) {
         if let Some(scales) = self.rows.get(name) {
-            let width = if values.len() == scales.len() { 1 } else { width };
             for (row, scale) in values.chunks_exact_mut(width).zip(scales) {
                 row.iter_mut().for_each(|value| *value /= scale);
             }
