@@ -53,7 +53,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Verdict> {
     });
     let (answered, refused) = (outcomes.answered.load(Ordering::Relaxed), outcomes.refused.load(Ordering::Relaxed));
     println!("answered {answered}, refused {refused}; memory {} MiB at the end", served.bytes()? >> 20);
-    failures.iter().for_each(|failure| println!("FAIL {failure}"));
+    for failure in &failures {
+        println!("FAIL {failure}");
+    }
     Ok((failures.is_empty() && !served.panicked() && answered > 0 && refused > 0).into())
 }
 
