@@ -112,6 +112,7 @@ pub(super) fn config_of(file: &GgufFile, names: &Names) -> Result<Value, Compres
     config.insert("tie_word_embeddings".into(), (!file.contains("output.weight")).into());
     match names.architecture {
         "baichuan" => rotary_or_alibi(&mut config, file),
+        "llama" if file.contains("blk.0.attn_output.bias") => drop(config.insert("attention_bias".into(), true.into())),
         "t5" => {
             let gated = file.contains("enc.blk.0.ffn_gate.weight");
             config.insert("feed_forward_proj".into(), if gated { "gated-gelu" } else { "relu" }.into());
