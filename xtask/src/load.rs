@@ -86,7 +86,7 @@ fn judge(served: &Served, met: &Met, (early, late): (u64, u64)) -> Result<Verdic
     );
     println!("memory {} MiB early, {} MiB late; blocks held at the end: {held}", early >> 20, late >> 20);
     let flat = late as f64 <= early as f64 * GROWTH + f64::from(16 << 20);
-    Ok((flat && held == "0" && count(&met.lost) == 0 && count(&met.answered) > 0).into())
+    Ok((flat && !served.panicked() && held == "0" && count(&met.lost) == 0 && count(&met.answered) > 0).into())
 }
 
 fn request(verb: &str, path: &str, body: &str) -> String {

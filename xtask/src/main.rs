@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod bodies;
 mod ci;
 mod conformance;
 mod draws;
@@ -46,6 +47,8 @@ enum Task {
     Page(page::Arguments),
     /// Let many clients at once try to bring our server down
     Load(load::Arguments),
+    /// Send damaged requests to every route of our server
+    Bodies(bodies::Arguments),
     /// Measure ours beside the programs that users would take instead
     Peers(peers::Arguments),
     /// Read, deduplicate, tokenise and shard a large generated text under a watch on memory
@@ -80,6 +83,7 @@ fn main() -> ExitCode {
         Task::Conformance(arguments) => conformance::run(&arguments),
         Task::Page(arguments) => page::run(&arguments),
         Task::Load(arguments) => load::run(&arguments),
+        Task::Bodies(arguments) => bodies::run(&arguments),
         Task::Peers(arguments) => peers::run(&arguments),
         Task::Memory(arguments) => memory::run(&arguments),
         Task::KillDrill(arguments) => kill_drill::run(&arguments),

@@ -3,6 +3,8 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
 
@@ -34,6 +36,7 @@ impl ModelArguments {
 #[derive(Debug)]
 pub(crate) struct Served {
     child: Child,
+    panicked: Arc<AtomicBool>,
     /// `http://127.0.0.1:PORT`.
     pub(crate) address: String,
 }
@@ -62,9 +65,21 @@ impl Served {
             }
         }
         let Some(address) = address else { bail!("the server did not start") };
-        // Nobody reads its log from here on, but it must not stand still for that.
-        std::thread::spawn(move || lines.for_each(drop));
-        Ok(Self { child, address })
+        // Nobody reads its log from here on but for panics, and it must not stand still for that.
+        let panicked = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&panicked);
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok).filter(|line| line.contains("panicked at")) {
+                println!("{line}");
+                seen.store(true, Ordering::Relaxed);
+            }
+        });
+        Ok(Self { child, panicked, address })
+    }
+
+    /// Whether its log told of a panic.
+    pub(crate) fn panicked(&self) -> bool {
+        self.panicked.load(Ordering::Relaxed)
     }
 
     /// Memory of the server's process, in bytes (Linux).

@@ -4,10 +4,12 @@
 
 use std::time::{Duration, Instant};
 
+use inkstone_kernels::quantised::{BlockFormat, Packed, quantised_linear};
 use inkstone_kernels::{
-    AdamW, AttentionGrads, AttentionSaved, AttentionShape, LinearShape, Precision, RopeShape, adamw, attention,
-    attention_backward, cross_entropy, cross_entropy_backward, embedding_backward, linear, linear_grad_input,
-    linear_grad_weight, rms_norm, rms_norm_backward, rope, sum_of_squares, swiglu, swiglu_backward,
+    AdamW, AttentionGrads, AttentionSaved, AttentionShape, BLOCK_POSITIONS, LinearShape, PagedBlock, PagedQuery,
+    PagedShape, Precision, RopeShape, Stored, adamw, attention, attention_backward, awake, cross_entropy,
+    cross_entropy_backward, embedding_backward, linear, linear_grad_input, linear_grad_weight, paged_attention,
+    rms_norm, rms_norm_backward, rope, sum_of_squares, swiglu, swiglu_backward,
 };
 
 fn main() {
@@ -53,8 +55,65 @@ fn main() {
             precision: Precision::F32,
         });
     }
+    for format in [BlockFormat::Q4_0, BlockFormat::Q4_K, BlockFormat::Q6_K, BlockFormat::Q8_0] {
+        if wants("quantised") {
+            quantised(format.name(), |size| {
+                let blocks: Vec<u8> =
+                    (0..format.bytes_of(size[0] * size[1]).unwrap()).map(|n| (n % 59) as u8).collect();
+                Packed::new(format, &blocks, size)
+            });
+        }
+    }
+    if wants("quantised") {
+        quantised("bf16", |size| Packed::bf16(&vec![0; 2 * size[0] * size[1]], size).unwrap());
+    }
+    if wants("paged") {
+        paged();
+    }
     if wants("loops") {
         loops();
+    }
+}
+
+/// Products of one row, with as many weights as no cache holds, of a few rows, and of a prompt.
+fn quantised(name: &str, pack: impl Fn([usize; 2]) -> Packed) {
+    let [outputs, inputs] = [2816, 2048];
+    let weights: Vec<Packed> = (0..32).map(|_| pack([outputs, inputs])).collect();
+    for rows in [1, 4, 16, 96, 504] {
+        let (x, mut y) = (numbers(rows * inputs), vec![0.0; rows * outputs]);
+        let weights = &weights[..if rows > 16 { 1 } else { weights.len() }];
+        let seconds = best(|| {
+            awake(|| weights.iter().for_each(|w| quantised_linear(&mut y, &x, w, rows)));
+        });
+        let bytes: usize = weights.iter().map(Packed::bytes).sum();
+        let name = format!("quantised {name}, {rows} rows");
+        report(&name, bytes as f64, "B", seconds);
+        report(&name, (2 * weights.len() * rows * inputs * outputs) as f64, "OP", seconds);
+    }
+}
+
+/// A prompt of 512 tokens over blocks.
+fn paged() {
+    for (heads, kv_heads, head_dim) in [(32, 4, 64), (8, 8, 64)] {
+        let (tokens, size) = (512, kv_heads * head_dim * BLOCK_POSITIONS);
+        let numbers_of: Vec<[Vec<f32>; 2]> = (0..32).map(|_| [numbers(size), numbers(size)]).collect();
+        let views = numbers_of.iter().map(|[k, v]| PagedBlock { keys: Stored::F32(k), values: Stored::F32(v) });
+        let blocks: Vec<PagedBlock<'_>> = views.collect();
+        let queries: Vec<PagedQuery<'_>> =
+            (0..tokens).map(|position| PagedQuery { blocks: &blocks, position, start: 0 }).collect();
+        let (q, mut out) = (numbers(tokens * heads * head_dim), vec![0.0; tokens * heads * head_dim]);
+        let shape = PagedShape { heads, kv_heads, head_dim, scale: 0.125 };
+        let flops = (2 * tokens * (tokens + 1) * heads * head_dim) as f64;
+        let name = format!("paged {heads} heads over {kv_heads}");
+        report(&name, flops, "FLOP", best(|| paged_attention(&mut out, &q, &queries, None, shape)));
+        report(
+            &format!("{name}, last"),
+            0.0,
+            "",
+            best(|| {
+                paged_attention(&mut out[..heads * head_dim], &q[..heads * head_dim], &queries[511..], None, shape);
+            }),
+        );
     }
 }
 

@@ -120,7 +120,7 @@ impl crate::architecture::Config for Config {
         let rope = self.rope();
         let whole = rope.score_factor() == 1.0;
         expect(whole, "rope_type", "yarn", || "another one: only a part of a head turns".into())?;
-        rope.validate()
+        rope.validate(self.turning())
     }
 
     fn dimensions(&self) -> Dimensions {

@@ -51,6 +51,7 @@ pub use over::{Below, Over};
 pub use pass::{Cache, NoObserver, Observer, Pass, Source, Store, Tree};
 pub use recipe::{ModelTable, Vocabulary};
 pub use registry::{is_side_by_side, kind, model_types};
+pub use rope::frequency_factors;
 pub use shared::{Again, Recording, Shared};
 pub use weights::{Drawn, Init, Layout, Read, ReadOrDrawn, Wanted, WantedLayer, Weights};
 

@@ -131,7 +131,7 @@ impl crate::architecture::Config for Config {
         expect(right, "hidden_size", self.hidden_size, || format!("a multiple of num_attention_heads = {heads}"))?;
         expect_word("hidden_act", &self.hidden_act, &["silu", "swish"])?;
         expect(self.sliding_window != Some(0), "sliding_window", 0, || "1 or more".into())?;
-        self.rope().validate()
+        self.rope().validate(head_dim)
     }
 
     fn dimensions(&self) -> Dimensions {

@@ -4,6 +4,7 @@ use std::f64::consts::PI;
 
 use inkstone_nn::ops::RopeAngles;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::ModelError;
 use crate::fields::{expect, expect_word};
@@ -11,7 +12,7 @@ use crate::fields::{expect, expect_word};
 /// `rope_parameters`, or `rope_scaling` of transformers 4.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct RopeParameters {
-    /// `default`, `linear`, `ntk`, `yarn` or `llama3`.
+    /// `default`, `linear`, `ntk`, `yarn`, `llama3` or `longrope`.
     #[serde(default, alias = "type", skip_serializing_if = "Option::is_none")]
     pub(crate) rope_type: Option<String>,
     /// Base of the frequencies.
@@ -38,7 +39,12 @@ pub(crate) struct RopeParameters {
     /// Fewer turns than this: a frequency is divided by the factor (`yarn`; 1).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     beta_slow: Option<f64>,
-    /// What queries and keys are multiplied with (`yarn`; `0.1 ln factor + 1`).
+    /// By what each frequency is divided within the original context and past it (`longrope`; here they must be the same).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    short_factor: Option<Vec<f64>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    long_factor: Option<Vec<f64>>,
+    /// What queries and keys are multiplied with (`yarn`; `0.1 ln factor + 1`; `longrope`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     attention_factor: Option<f64>,
     /// Whether the bounds between frequencies are rounded outwards (`yarn`; true).
@@ -54,15 +60,25 @@ impl RopeParameters {
         self.rope_type.as_deref().unwrap_or("default")
     }
 
-    pub(crate) fn validate(&self) -> Result<(), ModelError> {
-        expect_word("rope_type", self.kind(), &["default", "linear", "ntk", "yarn", "llama3"])?;
+    /// Checks the settings of heads of which `head_dim` numbers turn.
+    pub(crate) fn validate(&self, head_dim: usize) -> Result<(), ModelError> {
+        expect_word("rope_type", self.kind(), &["default", "linear", "ntk", "yarn", "llama3", "longrope"])?;
         let positive = |field, value: Option<f64>| {
             let value = value.unwrap_or(f64::NAN);
             expect(value > 0.0 && value.is_finite(), field, value, || "a number above 0".into())
         };
         positive("rope_theta", self.rope_theta.or(Some(10_000.0)))?;
-        if self.kind() != "default" {
+        if !matches!(self.kind(), "default" | "longrope") {
             positive("factor", self.factor)?;
+        }
+        if self.kind() == "longrope" {
+            positive("attention_factor", self.attention_factor)?;
+            let factors = self.long_factor.as_deref().unwrap_or_default();
+            let whole = factors.len() == head_dim / 2;
+            expect(whole, "long_factor", factors.len(), || format!("{} numbers", head_dim / 2))?;
+            factors.iter().try_for_each(|&factor| positive("long_factor", Some(factor)))?;
+            let one = self.short_factor == self.long_factor;
+            expect(one, "short_factor", "others", || "those of long_factor".into())?;
         }
         if self.kind() == "yarn" {
             positive("original_max_position_embeddings", self.original_max_position_embeddings.map(|n| n as f64))?;
@@ -95,13 +111,18 @@ impl RopeParameters {
             // arXiv:2306.15595, section 2.3
             "linear" => frequencies.into_iter().map(|frequency| frequency / factor).collect(),
             "llama3" => frequencies.into_iter().map(|frequency| self.stretched(frequency)).collect(),
+            // arXiv:2402.13753, section 3
+            "longrope" => {
+                let factors = self.long_factor.iter().flatten();
+                frequencies.into_iter().zip(factors).map(|(frequency, &factor)| frequency / factor as f32).collect()
+            }
             _ => frequencies,
         }
     }
 
     /// What scores are multiplied with because both queries and keys are (arXiv:2309.00071, section 3.4).
     pub(crate) fn score_factor(&self) -> f32 {
-        if self.kind() != "yarn" {
+        if !matches!(self.kind(), "yarn" | "longrope") {
             return 1.0;
         }
         let usual = || 0.1 * self.factor.unwrap_or(1.0).max(1.0).ln() + 1.0;
@@ -136,4 +157,17 @@ impl RopeParameters {
         let stays = ((turns - low) / (high - low)).clamp(0.0, 1.0);
         (frequency * (stays + (1.0 - stays) / self.factor.unwrap_or(1.0))) as f32
     }
+}
+
+/// By what a `config.json` has each rotary frequency of a head divided, where it says so for each of them (`llama3`, `longrope`).
+pub fn frequency_factors(config: &Value, head_dim: usize) -> Option<Vec<f32>> {
+    let given = |name: &str| config.get(name).filter(|value| !value.is_null()).cloned();
+    let settings = given("rope_parameters").or_else(|| given("rope_scaling"))?;
+    let mut rope: RopeParameters = serde_json::from_value(settings).ok()?;
+    if !matches!(rope.kind(), "llama3" | "longrope") {
+        return None;
+    }
+    rope.rope_theta = rope.rope_theta.or_else(|| config.get("rope_theta")?.as_f64());
+    let plain = RopeAngles::frequencies(head_dim, rope.rope_theta.unwrap_or(10_000.0));
+    Some(plain.iter().zip(rope.frequencies(head_dim)).map(|(plain, stretched)| plain / stretched).collect())
 }

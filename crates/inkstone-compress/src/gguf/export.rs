@@ -48,7 +48,13 @@ pub fn export(export: &Export<'_>, path: &Path, progress: &mut dyn FnMut(u64, u6
     })?;
     let sizes = inkstone_models::dimensions(config)?;
     let plan = plan(export, names, &sizes)?;
-    let layouts: Vec<GgufLayout> = plan.iter().flat_map(layouts_of).collect();
+    let mut layouts: Vec<GgufLayout> = plan.iter().flat_map(layouts_of).collect();
+    let factors = inkstone_models::frequency_factors(config, sizes.head_width);
+    layouts.extend(factors.iter().map(|factors| GgufLayout {
+        name: settings::FACTORS.into(),
+        kind: GgmlType::F32,
+        shape: vec![factors.len()],
+    }));
     let mut writer = GgufWriter::create(path, &entries(export, names, &sizes)?, &layouts)?;
     let total: u64 = plan.iter().map(|tensor| tensor.shape.iter().product::<usize>() as u64).sum();
     let mut done = 0;
@@ -56,6 +62,9 @@ pub fn export(export: &Export<'_>, path: &Path, progress: &mut dyn FnMut(u64, u6
         write(export, names, tensor, &mut writer)?;
         done += tensor.shape.iter().product::<usize>() as u64;
         progress(done, total);
+    }
+    if let Some(factors) = factors {
+        writer.write(settings::FACTORS, &f32_bytes(&factors))?;
     }
     Ok(writer.finish()?)
 }
@@ -127,6 +136,7 @@ fn write(export: &Export<'_>, names: &Names, tensor: &Planned, writer: &mut Gguf
         normalise_rows(&mut values, tensor.shape[1]);
     }
     let width = if tensor.shape.len() > 1 { tensor.shape[1] } else { 1 };
+    export.method.prepare(&tensor.name, &mut values, width);
     let bytes = encode(export, tensor, &values, width);
     let rows = tensor.shape[0] / tensor.parts.len();
     let row_bytes = bytes.len() / tensor.shape[0].max(1);

@@ -96,8 +96,8 @@ type Found<'a> = Vec<(Part, GgufTensor<'a>)>;
 
 impl<'a> GgufWeights<'a> {
     fn finish(mut self) -> Result<(), ModelError> {
-        // What an older converter wrote of the rotary frequencies follows from their base.
-        self.unread.retain(|name| !name.ends_with("attn_rot_embd.weight"));
+        // What an older converter wrote of the rotary frequencies follows from their base; their factors are in the settings.
+        self.unread.retain(|name| !name.ends_with("attn_rot_embd.weight") && name != settings::FACTORS);
         if self.missing.is_empty() && self.unread.is_empty() {
             return Ok(());
         }

@@ -112,6 +112,7 @@ pub(super) fn config_of(file: &GgufFile, names: &Names) -> Result<Value, Compres
     config.insert("tie_word_embeddings".into(), (!file.contains("output.weight")).into());
     match names.architecture {
         "baichuan" => rotary_or_alibi(&mut config, file),
+        "llama" if file.contains("blk.0.attn_output.bias") => drop(config.insert("attention_bias".into(), true.into())),
         "t5" => {
             let gated = file.contains("enc.blk.0.ffn_gate.weight");
             config.insert("feed_forward_proj".into(), if gated { "gated-gelu" } else { "relu" }.into());
@@ -140,8 +141,25 @@ fn rotary_or_alibi(config: &mut Map<String, Value>, file: &GgufFile) {
 const STRETCHED: [(&str, &str); 2] =
     [("factor", "factor"), ("original_context_length", "original_max_position_embeddings")];
 
+/// By what each rotary frequency is divided.
+pub(super) const FACTORS: &str = "rope_freqs.weight";
+
 /// How a file stretches its rotary frequencies, if it does.
 fn stretched(file: &GgufFile, names: &Names) -> Result<Option<Value>, CompressError> {
+    match scaled(file, names)? {
+        Some(scaling) => Ok(Some(scaling)),
+        None if file.contains(FACTORS) => {
+            let factors: Vec<Value> =
+                file.tensor(FACTORS)?.plain().unwrap_or_default().into_iter().map(Value::from).collect();
+            let fields = json!({ "rope_type": "longrope", "short_factor": factors, "long_factor": factors, "attention_factor": 1.0 });
+            Ok(Some(fields))
+        }
+        None => Ok(None),
+    }
+}
+
+/// What a file's entries say of stretching.
+fn scaled(file: &GgufFile, names: &Names) -> Result<Option<Value>, CompressError> {
     let key = |name: &str| format!("{}.rope.scaling.{name}", names.architecture);
     let (Some(kind), rotary) = (file.get(&key("type")), matches!(names.architecture, "llama" | "qwen2")) else {
         return Ok(None);
@@ -269,7 +287,9 @@ fn add_stretched(
         .all(|name| scaling.get(name).is_none_or(Value::is_null));
     let key = |name: &str| format!("{}.rope.scaling.{name}", names.architecture);
     match kind {
-        None | Some("default") => Ok(()),
+        // Those that change each frequency in its own way are a tensor.
+        None | Some("default" | "llama3") => Ok(()),
+        Some("longrope") if scaling.get("attention_factor").and_then(Value::as_f64) == Some(1.0) => Ok(()),
         Some(kind @ ("linear" | "yarn")) if usual => {
             entries.push((key("type"), GgufValue::String(kind.into())));
             let factor = scaling.get("factor").and_then(Value::as_f64).unwrap_or(1.0);
@@ -283,7 +303,7 @@ fn add_stretched(
             path: path.to_owned(),
             key: "rope_type".into(),
             got: kind.into(),
-            expected: "default, linear, or yarn with its usual bounds: others are not written to GGUF",
+            expected: "default, linear, llama3, yarn with its usual bounds, or longrope without a factor on scores: others are not written to GGUF",
         }),
     }
 }

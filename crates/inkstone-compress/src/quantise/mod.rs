@@ -3,13 +3,16 @@
 //! - [`Method::Nearest`]: each number to the nearest that its block can hold.
 //! - [`Method::Importance`]: the scales of a block lose least where inputs are large, as measured on a text.
 //! - [`Method::Gptq`]: each rounding error is made good by the numbers that are not rounded yet (arXiv:2210.17323).
+//! - [`Method::Awq`]: weights that large inputs meet are made larger before they are rounded, and the inputs smaller (arXiv:2306.00978).
 
+mod awq;
 mod calibrate;
 mod cholesky;
 mod gptq;
 mod judge;
 mod target;
 
+pub use awq::Scales;
 pub use calibrate::{Calibration, Statistics, calibrate};
 pub use judge::{Judgement, judge};
 pub use target::Target;
@@ -25,6 +28,8 @@ pub enum Method {
     Importance(Calibration),
     /// Errors are handed on to later columns.
     Gptq(Calibration),
+    /// As importance, of weights that were scaled.
+    Awq(Scales),
 }
 
 impl Method {
@@ -39,6 +44,14 @@ impl Method {
                 Some(moments) => gptq::quantise(format, values, width, moments),
                 None => nearest(None),
             },
+            Self::Awq(scales) => scales.blocks(format, name, values, width),
+        }
+    }
+
+    /// Changes the folder's tensor `name` before it is written, without a change to what the model computes.
+    pub(crate) fn prepare(&self, name: &str, values: &mut [f32], width: usize) {
+        if let Self::Awq(scales) = self {
+            scales.apply(name, values, width);
         }
     }
 }

@@ -29,6 +29,21 @@ fn a_file_in_single_precision_computes_what_the_folder_computes() {
     }
 }
 
+/// Factors of the rotary frequencies are a tensor of the file, and the quotients of a quotient.
+#[test]
+fn frequencies_that_change_each_in_its_own_way_go_through_a_file() {
+    let folder = fixture("llama3_tiny");
+    let file = through_a_file(&folder, Target::F32, &Method::Nearest);
+    assert!(file.file().contains("rope_freqs.weight"));
+    let ids: Vec<u32> = IDS.into_iter().cycle().take(60).collect();
+    let (got, expected) = (logits(&file.load(&device()).unwrap(), &ids), logits(&load(&folder), &ids));
+    assert!(got.iter().zip(&expected).all(|(x, y)| (x - y).abs() < 1e-4));
+    let again = tempfile::tempdir().unwrap();
+    file.load_dense(&device()).unwrap().save(again.path()).unwrap();
+    let file = through_a_file(again.path(), Target::F32, &Method::Nearest);
+    assert!(logits(&file.load(&device()).unwrap(), &ids).iter().zip(&expected).all(|(x, y)| (x - y).abs() < 1e-4));
+}
+
 /// Baichuan 2 divides the rows of its head by their lengths; in a file that is done once for all.
 #[test]
 fn a_normalised_head_is_written_as_it_is_used() {

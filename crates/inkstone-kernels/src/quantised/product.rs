@@ -63,8 +63,8 @@ impl Path {
         }
     }
 
-    /// The rows that weights of these contents are multiplied with. With AVX2 weights whose zero is 128 are taken with their sign.
-    fn rows(self, contents: &Contents) -> RowLayout {
+    /// The form in which `rows` rows are multiplied with weights of these contents. With AVX2 weights whose zero is 128 are taken with their sign.
+    fn rows(self, contents: &Contents, rows: usize) -> RowLayout {
         let numbers = match contents {
             Contents::Pairs => Numbers::Pairs,
             Contents::Blocks(layout) => {
@@ -72,8 +72,14 @@ impl Path {
                 Numbers::Bytes { group: layout.group, zero: if signed { 0 } else { layout.zero } }
             }
         };
-        RowLayout { tallest: self.tallest(), numbers }
+        RowLayout { tallest: even_height(rows, self.tallest()), numbers }
     }
+}
+
+/// The height of as few tiles as `rows` need that are at most `tallest`, cut evenly: weights are unpacked for every tile.
+fn even_height(rows: usize, tallest: usize) -> usize {
+    let even = rows.div_ceil(rows.div_ceil(tallest).max(1));
+    HEIGHTS.into_iter().find(|&height| height >= even).map_or(tallest, |height| height.min(tallest))
 }
 
 /// `y[r, o] = Σᵢ x[r, i] · w[o, i]` for `rows` rows, with `x` rounded to eight bits, each 32 numbers with a scale of their own, or to bfloat16 as the
@@ -99,7 +105,7 @@ pub fn quantised_linears(ys: &mut [&mut [f32]], x: &[f32], ws: &[&Packed], rows:
         return ys.iter_mut().for_each(|y| y.fill(0.0));
     }
     let _span = span("quantised_linear", || work(x, ws, rows));
-    let row_layout = |w: &Packed| Path::of(&w.contents()).rows(&w.contents());
+    let row_layout = |w: &Packed| Path::of(&w.contents()).rows(&w.contents(), rows);
     // Weights that take rows in the same form are computed in one go.
     let (mut from, n) = (0, ws.len());
     while from < n {

@@ -6,7 +6,7 @@
 #![expect(clippy::cast_ptr_alignment, reason = "these loads take any address")]
 
 use std::arch::x86_64::{
-    __m128i, __m256, __m256i, __m512, __m512bh, __m512i, _MM_HINT_T0, _mm_loadl_epi64, _mm_loadu_si128, _mm_prefetch,
+    __m128i, __m256, __m256i, __m512, __m512bh, __m512i, _MM_HINT_NTA, _mm_loadl_epi64, _mm_loadu_si128, _mm_prefetch,
     _mm256_abs_epi8, _mm256_add_epi32, _mm256_and_si256, _mm256_castsi256_ps, _mm256_cvtepi8_epi32, _mm256_cvtepi32_ps,
     _mm256_cvtepu8_epi32, _mm256_cvtph_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_madd_epi16,
     _mm256_maddubs_epi16, _mm256_mul_ps, _mm256_set1_epi8, _mm256_set1_epi16, _mm256_set1_epi32, _mm256_set1_ps,
@@ -20,7 +20,8 @@ use super::activations::{GROUP_EXTRA, RowTile};
 use super::packed::{PAIRS, PANEL, PanelLayout, QUAD};
 use super::product::{Out, SIDE, TALLEST};
 
-/// Rows up to which a tile is bound by reading the weights, so that they are asked for ahead.
+/// Rows up to which a tile is bound by reading the weights. Nibbles, which are read slowest, are asked for ahead, past the caches that they would only
+/// fill; longer streams the processor foresees by itself.
 const FEW: usize = 4;
 /// How far ahead, in bytes.
 const AHEAD: usize = 2048;
@@ -100,7 +101,7 @@ macro_rules! tile {
             mut x: *const u32,
             out: &mut Out,
         ) {
-            let low = $low(15);
+            let (low, mut totals) = ($low(15), [[$spread_float(0.0); SIDE]; R]);
             for block in (0..panels[0].len()).step_by(layout.bytes) {
                 for g in 0..layout.groups {
                     // SAFETY: a block has the parts that its layout says; the rows have a group for each group of the panel.
@@ -114,13 +115,15 @@ macro_rules! tile {
                         let at = block + layout.integers_at + g * layout.integers_bytes;
                         let column = |c: usize| panels[c].as_ptr().add(at + lanes[c] * QUAD);
                         let integers = [column(0), column(1)];
-                        // Vectors of nibbles hold two quads.
+                        // Vectors of nibbles hold two quads. With many rows the number of vectors is kept from the compiler, which would else take the
+                        // loop apart and put the sums into memory.
                         let quads = if NIBBLE { 2 } else { 1 };
-                        for vector in 0..QUADS / quads {
+                        let vectors = if R > FEW { layout.integers_bytes / (PANEL * QUAD) } else { QUADS / quads };
+                        for vector in 0..vectors {
                             let from = vector * PANEL * QUAD;
-                            if R <= FEW {
+                            if NIBBLE && R <= FEW {
                                 for w in integers {
-                                    _mm_prefetch::<_MM_HINT_T0>(w.wrapping_add(from + AHEAD).cast());
+                                    _mm_prefetch::<_MM_HINT_NTA>(w.wrapping_add(from + AHEAD).cast());
                                 }
                             }
                             let w: [$integers; SIDE] = [$load(integers[0].add(from)), $load(integers[1].add(from))];
@@ -138,22 +141,38 @@ macro_rules! tile {
                                 }
                             }
                         }
+                        // Totals of many rows stay in memory; the compiler would keep a second copy of what it cannot hold in registers.
+                        let memory = if R > FEW { std::hint::black_box(out.as_mut_ptr()) } else { out.as_mut_ptr() };
                         let mut finish = |c: usize, sums: [$integers; R]| {
                             let start = panels[c].as_ptr().add(block);
                             let (scale, offset) = $scales::<AFFINE>(start, layout, g, lanes[c]);
                             for (r, sum) in sums.into_iter().enumerate() {
-                                let total = out[r].as_mut_ptr().add(c * $lanes);
+                                let place = (*memory.add(r)).as_mut_ptr().add(c * $lanes);
+                                let before = if R > FEW { $load_floats(place) } else { totals[r][c] };
                                 let factor = $mul(scale, $spread_float(f32::from_bits(*extra.add(r))));
-                                let mut sum = $fma($to_floats(sum), factor, $load_floats(total));
+                                let mut total = $fma($to_floats(sum), factor, before);
                                 if AFFINE {
-                                    sum = $fma(offset, $spread_float(f32::from_bits(*extra.add(2 * R + r))), sum);
+                                    total = $fma(offset, $spread_float(f32::from_bits(*extra.add(2 * R + r))), total);
                                 }
-                                $store_floats(total, sum);
+                                if R > FEW {
+                                    $store_floats(place, total);
+                                } else {
+                                    totals[r][c] = total;
+                                }
                             }
                         };
                         finish(0, left);
                         finish(1, right);
                         x = extra.add(GROUP_EXTRA * R);
+                    }
+                }
+            }
+            if R <= FEW {
+                for (out, totals) in out.iter_mut().zip(totals) {
+                    // SAFETY: a row has room for both columns.
+                    unsafe {
+                        $store_floats(out.as_mut_ptr(), totals[0]);
+                        $store_floats(out.as_mut_ptr().add($lanes), totals[1]);
                     }
                 }
             }
@@ -231,11 +250,6 @@ macro_rules! pairs_tile {
             for pair in 0..pairs {
                 // SAFETY: the panels and the rows have so many pairs.
                 unsafe {
-                    if R <= FEW {
-                        for w in columns {
-                            _mm_prefetch::<_MM_HINT_T0>(w.wrapping_add(pair * PAIRS + AHEAD).cast());
-                        }
-                    }
                     let w = [$load(columns[0].add(pair * PAIRS)), $load(columns[1].add(pair * PAIRS))];
                     for r in 0..R {
                         let q = $spread(*x.add(pair * R + r) as i32);
@@ -328,7 +342,7 @@ fn in_halves(panels: [&[u8]; SIDE], out: &mut Out, mut compute: impl FnMut(&[u8]
     }
 }
 
-/// Adds rows times panels to `out`.
+/// Rows times panels, to `out`, which is zero before.
 ///
 /// # Safety
 /// The processor has AVX-512 with VNNI.

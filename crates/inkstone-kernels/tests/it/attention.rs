@@ -177,3 +177,33 @@ fn over_blocks_it_equals_the_reference() {
         }
     }
 }
+
+#[test]
+fn over_blocks_a_query_has_the_same_bits_alone_and_among_others() {
+    for s in [shape(1, 90, 300, 8, 2, 72), shape(1, 40, 41, 3, 3, 16)] {
+        for separate in [false, true] {
+            let starts = starts(s, separate);
+            let (qkv, _, _) = run(s, &starts);
+            let blocks = paged(s, (&qkv[1], &qkv[2]));
+            let views: Vec<PagedBlock<'_>> =
+                blocks.iter().map(|(k, v)| PagedBlock { keys: Stored::F32(k), values: Stored::F32(v) }).collect();
+            let heads = PagedShape { heads: s.heads, kv_heads: s.kv_heads, head_dim: s.head_dim, scale: s.scale };
+            let slopes: Vec<f32> = (0..s.heads).map(|h| 0.1 / (h + 1) as f32).collect();
+            let attend = |queries: std::ops::Range<usize>| {
+                let width = s.heads * s.head_dim;
+                let seen = queries.clone().map(|t| PagedQuery {
+                    blocks: &views,
+                    position: s.keys - s.queries + t,
+                    start: starts[t] as usize,
+                });
+                let mut got = vec![f32::NAN; queries.len() * width];
+                let q = &qkv[0][queries.start * width..queries.end * width];
+                paged_attention(&mut got, q, &seen.collect::<Vec<_>>(), Some(&slopes), heads);
+                got
+            };
+            let together = attend(0..s.queries);
+            let alone: Vec<f32> = (0..s.queries).flat_map(|t| attend(t..t + 1)).collect();
+            assert!(together.iter().zip(&alone).all(|(a, b)| a.to_bits() == b.to_bits()), "{s:?}");
+        }
+    }
+}

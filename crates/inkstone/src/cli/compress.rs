@@ -13,6 +13,8 @@ pub(crate) enum Method {
     Importance,
     /// Each error is made good by the numbers that come after it (needs --calibrate)
     Gptq,
+    /// Weights that large inputs meet are made larger before they are rounded (needs --calibrate; llama, mistral, qwen2)
+    Awq,
 }
 
 #[derive(Debug, Args)]

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 use inkstone_compress::gguf::{Export, GgufModel, export};
-use inkstone_compress::quantise::{Judgement, Method, Statistics, Target, calibrate, judge};
+use inkstone_compress::quantise::{Judgement, Method, Scales, Statistics, Target, calibrate, judge};
 use inkstone_formats::hf::ModelFolder;
 use inkstone_models::Model;
 use inkstone_recipe::Progress as _;
@@ -77,7 +77,7 @@ fn target(name: &str) -> anyhow::Result<Target> {
 
 pub(crate) fn quantize(args: &Quantize, runs: &Path, printer: &Printer) -> anyhow::Result<ExitCode> {
     let (target, source) = (target(&args.to)?, Source::open(&args.model, runs)?);
-    let method = method(args, &source, printer)?;
+    let method = method(args, &source, target, printer)?;
     let output = args.output.clone().unwrap_or_else(|| default_output(&source, &args.to));
     source.write(target, &method, &output, printer)?;
     drop(method);
@@ -117,10 +117,10 @@ fn default_output(source: &Source, to: &str) -> PathBuf {
     PathBuf::from(format!("{name}-{to}.gguf"))
 }
 
-fn method(args: &Quantize, source: &Source, printer: &Printer) -> anyhow::Result<Method> {
+fn method(args: &Quantize, source: &Source, target: Target, printer: &Printer) -> anyhow::Result<Method> {
     let statistics = match args.method {
         Asked::Nearest => return Ok(Method::Nearest),
-        Asked::Importance => Statistics::Squares,
+        Asked::Importance | Asked::Awq => Statistics::Squares,
         Asked::Gptq => Statistics::Products,
     };
     let Some(text) = &args.calibrate else {
@@ -134,7 +134,11 @@ fn method(args: &Quantize, source: &Source, printer: &Printer) -> anyhow::Result
         true
     })
     .with_context(|| format!("calibrating on {}", text.display()))?;
-    Ok(if args.method == Asked::Gptq { Method::Gptq(calibration) } else { Method::Importance(calibration) })
+    Ok(match args.method {
+        Asked::Gptq => Method::Gptq(calibration),
+        Asked::Awq => Method::Awq(Scales::choose(&source.folder, calibration, target)?),
+        Asked::Importance | Asked::Nearest => Method::Importance(calibration),
+    })
 }
 
 fn row_length(source: &Source) -> anyhow::Result<usize> {

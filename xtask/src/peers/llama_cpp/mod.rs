@@ -1,5 +1,6 @@
 //! `cargo xtask peers llama-cpp`: inference against llama.cpp on the same files, turns alternating, medians compared.
 
+mod alone;
 mod install;
 mod perplexity;
 mod streams;
@@ -31,11 +32,11 @@ pub(crate) struct Arguments {
     /// Tokens that are decoded in a turn
     #[arg(long, default_value_t = 48)]
     tokens: usize,
-    /// For perplexity: a text
+    /// For perplexity: a text; WikiText-2's test file of `INKSTONE_DATA` if left out
     #[arg(long, value_name = "FILE")]
     text: Option<PathBuf>,
-    /// For perplexity: a model folder of ours
-    #[arg(long, value_name = "DIR", requires = "text")]
+    /// For perplexity: a model folder of ours; one is trained for a moment if left out
+    #[arg(long, value_name = "DIR")]
     model: Option<PathBuf>,
     /// Build llama.cpp and write the files, and do nothing else
     #[arg(long)]
@@ -58,6 +59,10 @@ enum Row {
     Load,
     /// 16 answers at a time from both servers
     Streams,
+    /// 16 prompts that begin with the same 1,000 tokens, on our server, against each computed by itself
+    Shared,
+    /// A text that repeats, with tokens guessed ahead, against plain decoding
+    Guesses,
     /// Of a model of ours, in both programs
     Perplexity,
 }
@@ -104,9 +109,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Verdict> {
     for path in large.iter().take(1) {
         holds &= !wanted(Row::Load) || trial.first_token(path)?;
         holds &= !wanted(Row::Streams) || trial.streams(path)?;
+        holds &= !wanted(Row::Guesses) || trial.guesses(path)?;
     }
-    if let Some(text) = arguments.text.as_ref().filter(|_| wanted(Row::Perplexity)) {
-        holds &= trial.perplexity(text)?;
+    holds &= !wanted(Row::Shared) || trial.shared(&small[0])?;
+    let data = || Some(PathBuf::from(std::env::var_os("INKSTONE_DATA")?).join("wikitext2.test.txt"));
+    match arguments.text.clone().or_else(data) {
+        _ if !wanted(Row::Perplexity) => {}
+        Some(text) => holds &= trial.perplexity(&text)?,
+        None => println!("perplexity: skipped, no --text and no INKSTONE_DATA"),
     }
     Ok(holds.into())
 }

@@ -45,7 +45,7 @@ impl Trial<'_> {
 
     fn our_perplexity(&self, model: &Path, text: &Path) -> Result<f64> {
         let mut eval = Command::new(&self.ours.0);
-        eval.args(["--no-progress", "eval", "--json", "--context", &CONTEXT.to_string(), "-m"]).arg(model);
+        eval.args(["--no-progress", "eval", "--json", "--context", &CONTEXT.to_string()]).arg(model);
         json_of(eval.arg("--text").arg(text))?["perplexity"].as_f64().context("our program names no perplexity")
     }
 

@@ -12,9 +12,10 @@ use super::super::measure::median;
 use super::{THREADS, Trial, json_of};
 use crate::served::{KEY, Served};
 
-/// Answers at a time, and tokens of each.
-const STREAMS: &str = "16";
-const TOKENS: &str = "48";
+/// Answers at a time.
+pub(super) const STREAMS: &str = "16";
+/// Their prompts and lengths.
+const ANSWERS: [&str; 4] = ["--words", "32", "--max-tokens", "48"];
 /// How long a server may take to load.
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -24,10 +25,10 @@ impl Trial<'_> {
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
         for _ in 0..self.arguments.turns.max(1) {
             let server = LlamaServer::start(self, path)?;
-            theirs.push(self.ask(&server.address, "any")?);
+            theirs.push(self.ask(&server.address, "any", &ANSWERS)?);
             drop(server);
             let server = Served::start(&self.ours, path, &self.scratch, &["--parallel", STREAMS])?;
-            ours.push(self.ask(&server.address, "model")?);
+            ours.push(self.ask(&server.address, "model", &ANSWERS)?);
         }
         let figure = |runs: &[Value], key: &str| median(runs.iter().filter_map(|run| run[key].as_f64()));
         let (a, b) = (figure(&ours, "tokens_per_second"), figure(&theirs, "tokens_per_second"));
@@ -37,10 +38,11 @@ impl Trial<'_> {
         Ok(a >= 2.0 * b && c <= d)
     }
 
-    fn ask(&self, address: &str, model: &str) -> Result<Value> {
+    /// What our client reports of a server.
+    pub(super) fn ask(&self, address: &str, model: &str, arguments: &[&str]) -> Result<Value> {
         let mut bench = Command::new(&self.ours.0);
         bench.args(["--no-progress", "bench", "serve", "--json", "--url", address, "--model", model, "--api-key", KEY]);
-        json_of(bench.args(["--streams", STREAMS, "--requests", STREAMS, "--words", "32", "--max-tokens", TOKENS]))
+        json_of(bench.args(["--streams", STREAMS, "--requests", STREAMS]).args(arguments))
     }
 }
 
