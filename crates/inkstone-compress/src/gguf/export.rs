@@ -64,7 +64,7 @@ pub fn export(export: &Export<'_>, path: &Path, progress: &mut dyn FnMut(u64, u6
         progress(done, total);
     }
     if let Some(factors) = factors {
-        writer.write(settings::FACTORS, &f32_bytes(&factors))?;
+        writer.write(settings::FACTORS, f32_bytes(&factors))?;
     }
     Ok(writer.finish()?)
 }

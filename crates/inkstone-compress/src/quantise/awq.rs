@@ -83,7 +83,9 @@ impl Scales {
     pub(super) fn apply(&self, name: &str, values: &mut [f32], width: usize) {
         if let Some(scales) = self.rows.get(name) {
             for (row, scale) in values.chunks_exact_mut(width).zip(scales) {
-                row.iter_mut().for_each(|value| *value /= scale);
+                for value in row {
+                    *value /= scale;
+                }
             }
         }
         if let Some(scales) = self.columns.get(name) {

@@ -90,6 +90,7 @@ const PORTABLE: Tile = Tile {
 
 /// # Safety
 /// As [`Run`] says: the panels hold `steps`, and `out` is valid for 4 rows of 16 f32.
+#[expect(clippy::cast_ptr_alignment, reason = "the output is a slice of f32")]
 unsafe fn portable<const TURNED: bool>(
     a: *const u32,
     b: *const u32,

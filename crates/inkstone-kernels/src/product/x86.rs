@@ -264,6 +264,7 @@ macro_rules! tile {
         /// # Safety
         /// As [`super::tile::Run`] says; the processor has the instructions.
         #[target_feature(enable = $features)]
+        #[expect(clippy::cast_ptr_alignment, reason = "the output is a slice of these numbers")]
         unsafe fn $name<const TURNED: bool>(
             a: *const u32,
             b: *const u32,
