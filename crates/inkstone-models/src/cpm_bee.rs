@@ -103,7 +103,7 @@ impl crate::architecture::Config for Config {
             ("dim_ff", self.dim_ff),
             ("position_bias_num_buckets", kinds / 4),
             ("position_bias_num_segment_buckets", self.position_bias_num_segment_buckets),
-            ("position_bias_max_distance", self.position_bias_max_distance / (kinds / 4).max(1) / 2),
+            ("position_bias_max_distance", self.position_bias_max_distance),
         ])?;
         expect(width % 2 == 0, "hidden_size", width, || "an even number".into())?;
         let masks = self.mask_modules.as_ref().map_or(self.num_hidden_layers, Vec::len);
@@ -123,16 +123,12 @@ impl crate::architecture::Config for Config {
         }
     }
 
-    /// Heads that share the width; a feed-forward layer of 5/2 of it; as many kinds of distances as fit to so short a context.
+    /// Heads that share the width; a feed-forward layer of 5/2 of it; 256 kinds of distances.
     fn complete(recipe: &mut Map<String, Value>) {
         let number = |name: &str, default: u64| recipe.get(name).and_then(Value::as_u64).unwrap_or(default);
         let (width, heads) = (number("hidden_size", 0), number("num_attention_heads", 1).max(1));
-        let kinds = (number("position_bias_max_distance", 2048) / 4 * 4).clamp(4, 256);
-        let defaults = [
-            ("dim_head", width / heads),
-            ("dim_ff", width.saturating_mul(5) / 2),
-            ("position_bias_num_buckets", kinds),
-        ];
+        let defaults =
+            [("dim_head", width / heads), ("dim_ff", width.saturating_mul(5) / 2), ("position_bias_num_buckets", 256)];
         for (field, value) in defaults {
             recipe.entry(field).or_insert(json!(value));
         }

@@ -27,7 +27,7 @@ impl Distances {
         // In f32, as the reference implementations do it.
         let longest = self.longest as f32 / exact as f32;
         let grown = (far as f32 / exact as f32).ln() / longest.ln() * (kinds - exact) as f32;
-        (base + (exact + grown as usize).min(kinds - 1)) as u32
+        (base + exact.saturating_add(grown as usize).min(kinds.max(1) - 1)) as u32
     }
 
     /// The kind for each of `t` queries, the first at position `first`, and each of `s` keys, `[t, s]`.
@@ -55,5 +55,7 @@ mod tests {
         let back = Distances { both_ways: false, ..both };
         assert_eq!([0, 3, 4, 11, 40].map(|far| back.kind(50, 50 - far)), [0, 3, 4, 7, 7]);
         assert_eq!(back.kind(50, 60), 0);
+        let short = Distances { longest: 4, ..back };
+        assert_eq!([3, 4, 5, 40].map(|far| short.kind(50, 50 - far)), [3, 4, 7, 7]);
     }
 }

@@ -64,8 +64,9 @@ impl RopeParameters {
     pub(crate) fn validate(&self, head_dim: usize) -> Result<(), ModelError> {
         expect_word("rope_type", self.kind(), &["default", "linear", "ntk", "yarn", "llama3", "longrope"])?;
         let positive = |field, value: Option<f64>| {
-            let value = value.unwrap_or(f64::NAN);
-            expect(value > 0.0 && value.is_finite(), field, value, || "a number above 0".into())
+            let right = value.is_some_and(|value| value > 0.0 && value.is_finite());
+            let got = value.map_or_else(|| "missing".to_owned(), |value| value.to_string());
+            expect(right, field, got, || "a number above 0".into())
         };
         positive("rope_theta", self.rope_theta.or(Some(10_000.0)))?;
         if !matches!(self.kind(), "default" | "longrope") {

@@ -118,7 +118,7 @@ fn a_folder_that_does_not_fit_its_config_is_refused_by_name() {
         ("vocab_size", json!(0)),
     ] {
         let error = with(&|config| match field {
-            "rope_type" => config["rope_scaling"] = json!({"type": "longrope"}),
+            "rope_type" => config["rope_scaling"] = json!({"type": "dynamic"}),
             _ => config[field] = value.clone(),
         });
         assert!(error.to_string().contains(field), "{error}");
