@@ -292,7 +292,7 @@ pub(crate) struct Generate {
     /// What to go on from
     #[arg(long, default_value = "")]
     pub(crate) prompt: String,
-    /// What CPM-Bee reads instead, e.g. '{"input": "…", "<ans>": ""}'; it says the likeliest below `<ans>`
+    /// What CPM-Bee reads instead, e.g. `{"input": "…", "<ans>": ""}`; it says the likeliest below `<ans>`
     #[arg(long, value_name = "JSON", conflicts_with_all = ["prompt", "beams"])]
     pub(crate) dictionary: Option<String>,
     /// Search the likeliest answer with so many beams, instead of drawing tokens
