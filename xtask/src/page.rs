@@ -40,7 +40,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Verdict> {
 fn drive(page: &mut Page, served: Served) -> Result<bool> {
     page.size(1200, 800, "light")?;
     page.call("Page.navigate", &json!({ "url": served.address }))?;
-    page.until("a key is asked for", "document.querySelector('#status').dataset.state === 'needKey'")?;
+    page.until("a key is asked for", "document.querySelector('#status')?.dataset.state === 'needKey'")?;
     page.run(&format!("(() => {{ const key = document.querySelector('#key'); key.value = '{KEY}'; key.dispatchEvent(new Event('change')); }})()"))?;
     page.until(
         "the model is there",
@@ -88,7 +88,7 @@ fn drive(page: &mut Page, served: Served) -> Result<bool> {
     page.picture("phone")?;
     drop(served);
     page.ask("Hello?")?;
-    page.until("a lost connection is told", "document.querySelector('#status').dataset.state === 'lost'")?;
+    page.until("a lost connection is told", "document.querySelector('#status')?.dataset.state === 'lost'")?;
     page.picture("lost")?;
     for error in &page.errors {
         println!("FAIL the page complained: {error}");
