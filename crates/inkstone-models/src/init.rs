@@ -1,6 +1,8 @@
 //! Initial weights that depend on the seed and the parameter's name only: neither the order in
 //! which they are drawn nor the number of threads can change them.
 
+use inkstone_nn::mix;
+
 /// `n` draws of a normal distribution with mean 0 (Box-Muller over `SplitMix64`, keyed by seed and name).
 pub(crate) fn normal(seed: u64, name: &str, n: usize, std: f64) -> Vec<f32> {
     // FNV-1a of the name.
@@ -20,13 +22,6 @@ pub(crate) fn normal(seed: u64, name: &str, n: usize, std: f64) -> Vec<f32> {
 /// A number from 0 to 1 (exclusive).
 fn uniform(base: u64, index: u64) -> f64 {
     (mix(base.wrapping_add(index.wrapping_mul(0x9e37_79b9_7f4a_7c15))) >> 11) as f64 / (1u64 << 53) as f64
-}
-
-/// `SplitMix64`'s finaliser (Steele, Lea, Flood 2014).
-fn mix(mut z: u64) -> u64 {
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 #[cfg(test)]

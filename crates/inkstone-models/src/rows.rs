@@ -161,12 +161,8 @@ pub(crate) fn attend_packed(
     if cache.is_none() {
         return ops::packed_attention(qkv, heads, angles, how);
     }
-    let [q_bthd, k_btgd, v_btgd] = ops::split_heads(qkv, heads);
-    let turn = |x: Tensor<4>| match angles {
-        Some(angles) => ops::rope(x, angles),
-        None => x,
-    };
-    attend(turn(q_bthd), (turn(k_btgd), v_btgd), how, cache)
+    let [q_bthd, k_btgd, v_btgd] = ops::split_heads(qkv, heads, angles);
+    attend(q_bthd, (k_btgd, v_btgd), how, cache)
 }
 
 /// The slopes of `ALiBi` (arXiv:2108.12409, section 3): for a power of two of heads, a geometric sequence from `2^(−8/h)`

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, FloatDType, Tensor, TensorData};
 
+use crate::draws::mix;
 use crate::layers::parameter;
 use crate::ops;
 use crate::parameters::with_values;
@@ -75,12 +76,9 @@ impl Dropout {
     }
 }
 
-/// Bits that look drawn (`SplitMix64`, doi:10.1145/2714064.2660195).
+/// The output of `SplitMix64` in the state `x`.
 fn mixed(x: u64) -> u64 {
-    let x = x.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    let x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    let x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    x ^ (x >> 31)
+    mix(x.wrapping_add(0x9E37_79B9_7F4A_7C15))
 }
 
 /// A matrix under a name of its own.

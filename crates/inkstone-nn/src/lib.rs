@@ -8,6 +8,7 @@
 mod activation;
 mod adapted;
 mod boxed;
+mod draws;
 mod layers;
 mod moments;
 pub mod ops;
@@ -20,6 +21,7 @@ pub use adapted::{
 };
 pub use boxed::Boxed;
 pub use burn::tensor::{Device, Gradients, Tensor, TensorData};
+pub use draws::mix;
 pub use inkstone_kernels::quantised::{BlockFormat, Packed};
 pub use inkstone_kernels::{FrozenFormat, FrozenWeight, Gelu, Precision};
 pub use layers::{Blocks, Embedding, LayerNorm, QuantisedTable, RmsNorm, Table, parameter};

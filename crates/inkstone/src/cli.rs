@@ -371,7 +371,7 @@ pub(crate) struct BenchTrain {
     #[arg(long, default_value_t = 8, value_name = "N")]
     pub(crate) heads: usize,
     /// Rows of a batch
-    #[arg(long, default_value_t = 8, value_name = "N")]
+    #[arg(long, default_value = "8", value_name = "N", value_parser = clap::value_parser!(u16).range(1..).map(usize::from))]
     pub(crate) batch: usize,
     /// Tokens of a row
     #[arg(long, default_value_t = 256, value_name = "N")]

@@ -31,11 +31,7 @@ pub struct Heads {
 /// turned by the angles, where there are any.
 pub fn packed_attention(qkv: Tensor<2>, heads: Heads, angles: Option<&RopeAngles>, how: &Attention) -> Tensor<2> {
     if !how.is_fused() || !is_cpu(&qkv.device()) {
-        let [q, k, v] = split_heads(qkv, heads);
-        let [q, k] = match angles {
-            Some(angles) => [rope(q, angles), rope(k, angles)],
-            None => [q, k],
-        };
+        let [q, k, v] = split_heads(qkv, heads, angles);
         let [b, t, h, d] = q.dims();
         return attention(q, k, v, how).reshape([b * t, h * d]);
     }
@@ -44,16 +40,20 @@ pub fn packed_attention(qkv: Tensor<2>, heads: Heads, angles: Option<&RopeAngles
     Tensor::from_dispatch(<Dispatch as Fused>::packed_attention(qkv.into_dispatch(), how))
 }
 
-/// `[b·t, (h + 2g)·d]` to queries `[b, t, h, d]` and keys and values `[b, t, g, d]`.
+/// `[b·t, (h + 2g)·d]` to queries `[b, t, h, d]` and keys and values `[b, t, g, d]`; queries and keys turned by the angles, where there are any.
 #[expect(clippy::needless_pass_by_value, reason = "tensors are handed on")]
-pub fn split_heads(qkv: Tensor<2>, heads: Heads) -> [Tensor<4>; 3] {
+pub fn split_heads(qkv: Tensor<2>, heads: Heads, angles: Option<&RopeAngles>) -> [Tensor<4>; 3] {
     let Heads { batch, queries, keys } = heads;
     let [n, width] = qkv.dims();
     let d = width / (queries + 2 * keys).max(1);
-    [(0, queries), (queries, keys), (queries + keys, keys)].map(|(first, heads)| {
+    let [q, k, v] = [(0, queries), (queries, keys), (queries + keys, keys)].map(|(first, heads)| {
         let part = qkv.clone().slice([0..n, first * d..(first + heads) * d]);
         part.reshape([batch, n / batch.max(1), heads, d])
-    })
+    });
+    match angles {
+        Some(angles) => [rope(q, angles), rope(k, angles), v],
+        None => [q, k, v],
+    }
 }
 
 /// What the operation takes beside its tensor.

@@ -12,10 +12,10 @@ use inkstone_tokenizer::Tokenizer;
 use serde::{Deserialize, Serialize};
 
 use super::asker::Asker;
-use super::prompts::{Asking, Prompt, QUESTIONS};
+use super::prompts::{Asking, Prompt, QUESTIONS, drawn};
 use super::reward::RewardTable;
 use crate::TrainError;
-use crate::preference::{Encoded, numbers, order};
+use crate::preference::{Encoded, numbers};
 use crate::reward::scores;
 
 /// The `best-of` table of a recipe.
@@ -118,7 +118,7 @@ fn answers(config: &BestOfConfig, context: &Context<'_>) -> Result<Vec<Vec<(f64,
     let tokenizer = Tokenizer::load(&context.input("model").folder).map_err(TrainError::from)?;
     let room = model.context().min(scorer.context()).saturating_sub(config.max_new_tokens + 1);
     let prompts = Asking { room, max_known_characters: usize::MAX }.prompts(&tokenizer, Split::Validation, context)?;
-    let asked: Vec<usize> = order(context.seed, 0, prompts.len()).into_iter().take(config.prompts).collect();
+    let asked = drawn(&prompts, context.seed, config.prompts);
     let asker = Asker {
         model: &model,
         tokenizer: &tokenizer,
@@ -128,9 +128,9 @@ fn answers(config: &BestOfConfig, context: &Context<'_>) -> Result<Vec<Vec<(f64,
     };
     let bar = context.progress.task("asking", Some(asked.len() as u64), "questions");
     let mut all = Vec::new();
-    for (n, &at) in asked.iter().enumerate() {
+    for (n, prompt) in asked.iter().enumerate() {
         context.check_interrupt()?;
-        all.push(judged((&asker, &scorer), &prompts[at], (context.seed, n as u64))?);
+        all.push(judged((&asker, &scorer), prompt, (context.seed, n as u64))?);
         bar.set(n as u64 + 1);
     }
     Ok(all)

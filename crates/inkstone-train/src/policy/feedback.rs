@@ -11,10 +11,9 @@ use inkstone_tokenizer::Tokenizer;
 use serde::{Deserialize, Serialize};
 
 use super::asker::{Asker, Said};
-use super::prompts::{Asking, Prompt, QUESTIONS};
+use super::prompts::{Asking, Prompt, QUESTIONS, drawn};
 use super::reward::RewardTable;
 use crate::TrainError;
-use crate::preference::order;
 
 /// The `feedback` table of a recipe.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -114,7 +113,7 @@ impl Stage for FeedbackStage {
             Split::Train,
             context,
         )?;
-        let asked: Vec<usize> = order(seed, 0, prompts.len()).into_iter().take(config.prompts).collect();
+        let asked = drawn(&prompts, seed, config.prompts);
         let asker = Asker {
             model: &model,
             tokenizer: &tokenizer,
@@ -127,8 +126,7 @@ impl Stage for FeedbackStage {
         for (n, some) in asked.chunks(AT_ONCE).enumerate() {
             context.check_interrupt()?;
             let first = n * AT_ONCE;
-            let prompts: Vec<&Prompt> = some.iter().map(|&at| &prompts[at]).collect();
-            for (prompt, judged) in prompts.iter().zip(asker.answers(&prompts, (seed, first as u64))?) {
+            for (prompt, judged) in some.iter().zip(asker.answers(some, (seed, first as u64))?) {
                 reward += judged.iter().map(|said| said.reward).sum::<f64>() / judged.len() as f64;
                 preferences.extend(among(prompt, &judged, config.pairs));
                 best.push_str(&conversation(prompt, &judged).unwrap_or_default());

@@ -7,6 +7,7 @@ use inkstone_recipe::{Context, StageError};
 use inkstone_tokenizer::Tokenizer;
 
 use crate::TrainError;
+use crate::preference::order;
 
 /// Kinds of stages whose questions can be asked.
 pub(super) const QUESTIONS: &[&str] = &["world", "arithmetic", "chat"];
@@ -54,6 +55,11 @@ impl Asking {
         }
         Ok(prompts)
     }
+}
+
+/// At most `most` of the prompts, in an order drawn from the seed.
+pub(super) fn drawn(prompts: &[Prompt], seed: u64, most: usize) -> Vec<&Prompt> {
+    order(seed, 0, prompts.len()).into_iter().take(most).map(|at| &prompts[at]).collect()
 }
 
 /// The judged questions of the artifact; where it has none, the first question of each of its conversations with its answer.

@@ -8,6 +8,13 @@ use serde_json::Value;
 use crate::support::{Place, TINY};
 
 #[test]
+fn a_benchmark_of_nothing_is_refused() {
+    let place = Place::new();
+    place.fails(&["bench", "train", "--batch", "0"], &["--batch", "1..=65535"]);
+    place.fails(&["bench", "train", "--architecture", "gpt2", "--heads", "7"], &["a multiple of n_head = 7"]);
+}
+
+#[test]
 fn a_second_run_is_answered_from_the_cache() {
     let place = Place::trained();
     let before = place.json(&["ls", "--json"]);
